@@ -1,5 +1,5 @@
-//! Provides the commit (in release builds) and the version of libpq, which has no safe function for it. Reads only files; needs
-//! neither the network nor the `git` program.
+//! Passes build information to the program: the commit, for release builds, and the version of libpq, which has no safe
+//! function that returns it. Reads files only, and needs neither network nor git.
 
 use std::{env, fs, path::Path};
 
@@ -16,8 +16,8 @@ fn main() {
     );
 }
 
-/// The commit: from the environment, for packages that are built without a repository; otherwise from the repository, in
-/// release builds only, because each commit would make a debug build compile everything again.
+/// The commit: from the environment, for packages that are built without a repository; otherwise from the repository, and
+/// only in release builds, because each commit would make a debug build recompile everything.
 fn commit() -> Option<String> {
     let given = env::var("BLOGCTL_COMMIT").ok().map(|commit| commit.trim().to_owned());
     let commit = match given.filter(|commit| !commit.is_empty()) {
@@ -29,7 +29,7 @@ fn commit() -> Option<String> {
     is_hash.then(|| commit.chars().take(12).collect())
 }
 
-/// What `HEAD` leads to. A worktree's `.git` is a file that names the folder.
+/// The commit that `HEAD` points to. In a worktree, `.git` is a file that names the folder.
 fn from_repository(git: &Path) -> Option<String> {
     let folder = match fs::read_to_string(git) {
         Ok(text) => text.strip_prefix("gitdir:")?.trim().into(),
@@ -55,7 +55,7 @@ fn from_repository(git: &Path) -> Option<String> {
         .find_map(|line| line.strip_suffix(reference)?.strip_suffix(' ').map(str::to_owned))
 }
 
-/// The version of libpq that is linked in: part of its crate's version, as in `0.3.14+libpq-18.6`.
+/// The version of the linked libpq. It is part of the crate's version, as in `0.3.14+libpq-18.6`.
 fn libpq() -> Option<String> {
     let lock = fs::read_to_string("Cargo.lock").ok()?;
     let package = lock

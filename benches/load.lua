@@ -1,8 +1,8 @@
--- What wrk sends. Arguments, as key=value: kind, token (a file), posts (how many there are), cursor.
--- Requests are made before the clock starts, as far as they can be: the load generator shares the processors.
+-- The requests that wrk sends. Arguments, as key=value: kind, token (a file), posts (how many there are), cursor, seed.
+-- Most requests are built before the measurement starts, because the load generator shares the processors with the server.
 
 local arguments, requests, next_request, sent = {}, {}, 0, 0
--- What the client says in Accept-Encoding, as browsers and HTTP libraries do; nil for nothing.
+-- Accept-Encoding as browsers and HTTP libraries send it; nil sends no such header.
 local codings
 
 local function read(file)
@@ -40,7 +40,7 @@ local makers = {
     by_cursor = function(a) return get("/v1/posts?limit=20&after=" .. a.cursor, a.token) end,
     by_skip = function(a) return get("/v1/posts?limit=20&skip=" .. math.floor(a.posts * 0.9), a.token) end,
     search = function(a, n) return get("/v1/posts?limit=20&q=" .. two_words(n), a.token) end,
-    -- Some letters in upper case, others each time: the same posts, and no answer that is in the API's memory already.
+    -- Different letters in upper case each time: the same posts match, but the API has no cached response.
     search_new = function(a, n)
         local typed = two_words(n):gsub("%a", function(letter) return math.random(2) == 1 and letter:upper() or letter end)
         return get("/v1/posts?limit=20&q=" .. typed, a.token)
@@ -59,7 +59,7 @@ function init(args)
         arguments[key] = value
     end
     if arguments.token then arguments.token = read(arguments.token) end
-    -- A kind may end in _gzip, for a client that accepts it, and in _alone, for one connection.
+    -- The suffix _gzip means a client that accepts gzip, and _alone means one connection.
     arguments.kind = arguments.kind:gsub("_alone$", "")
     if arguments.kind:match("_gzip$") then
         codings = "gzip, deflate"
@@ -68,7 +68,7 @@ function init(args)
     arguments.posts = tonumber(arguments.posts or "1")
     math.randomseed(tonumber(arguments.seed or "1"))
     if arguments.kind == "forged_new" then
-        -- The last 20 characters of the signature, each time others.
+        -- Replaces the last 20 characters of the signature, differently each time.
         arguments.head = arguments.token:sub(1, -21)
         arguments.start = string.format("%04d", os.time() % 10000) .. string.format("%04d", tonumber(arguments.seed))
         return

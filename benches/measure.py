@@ -1,8 +1,8 @@
 """Measures a release build of the API; `benches/run` builds it and calls this. Standard library only.
 
-Everything is in a folder of its own under target/bench (a real disk, unlike many a /tmp), on ports that the system
-picks, and ended at the end. The settings are the defaults, but that rate limits are set high: they are in force, and
-never reached. Rounds are interleaved, so that a noisy minute strikes all measurements alike; medians are shown.
+The servers run in a separate folder under target/bench (on a disk, which /tmp often is not) and on free ports, and are
+stopped at the end. The settings are the defaults, except that the rate limits are so high that they are checked but never
+reached. Rounds are interleaved, so that a noisy minute affects all measurements equally. The results are medians.
 """
 
 import argparse
@@ -32,7 +32,7 @@ CONNECTIONS = 64
 WORKERS = os.cpu_count() or 1
 TICKS = os.sysconf("SC_CLK_TCK")
 
-# name, what it is, kind of load.lua, token, and the goal as a share of the ceiling's requests per second
+# name, description, kind in load.lua, token, and the goal as a share of the requests per second of the ceiling
 SCENARIOS = [
     ("ceiling", "constant JSON of a post's size, bare web server: the ceiling", "any", None, None),
     ("live", "`GET /health/live`", "live", None, 0.9),
@@ -59,7 +59,7 @@ SCENARIOS = [
 def main():
     options = arguments()
     if not BLOGCTL.exists() or not COMPARATOR.exists():
-        sys.exit("error: build first: benches/run does")
+        sys.exit("error: the release build is missing: use benches/run, which builds it")
     shutil.rmtree(WORK, ignore_errors=True)
     WORK.mkdir(parents=True)
     servers = Servers()
@@ -78,28 +78,28 @@ def main():
             result["million"] = million(servers, options)
     finally:
         servers.stop_all()
-    table = rendered(result)
+    table = render(result)
     out = WORK.parent
     (out / "results.json").write_text(json.dumps(result, indent=2) + "\n")
     (out / "results.md").write_text(table)
     print("\n" + table)
     print(f"written: {out / 'results.md'}, {out / 'results.json'}")
     if options.all:
-        into_page(table)
+        update_page(table)
         print(f"written: {PAGE}")
     shutil.rmtree(WORK, ignore_errors=True)
 
 
 def arguments():
     parser = argparse.ArgumentParser(prog="benches/run", description="Measures the API against the bare web server.")
-    parser.add_argument("--seconds", type=int, default=5, help="of each measurement (5)")
-    parser.add_argument("--rounds", type=int, default=3, help="of all measurements (3)")
-    parser.add_argument("--posts", type=int, default=100_000, help="to begin with (100000)")
-    parser.add_argument("--only", default="", help="names of measurements, with commas between")
-    parser.add_argument("--million", action="store_true", help="also a million posts: sowing, deep pages")
-    parser.add_argument("--soak", action="store_true", help="also five minutes of mixed load, for memory")
-    parser.add_argument("--soak-seconds", type=int, default=300, help="how long that is (300)")
-    parser.add_argument("--all", action="store_true", help="everything, and the figures into docs/performance.md")
+    parser.add_argument("--seconds", type=int, default=5, help="seconds per measurement (5)")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds of all measurements (3)")
+    parser.add_argument("--posts", type=int, default=100_000, help="posts in the database (100000)")
+    parser.add_argument("--only", default="", help="only these measurements, separated by commas")
+    parser.add_argument("--million", action="store_true", help="also measure a million posts: seeding, deep pages")
+    parser.add_argument("--soak", action="store_true", help="also run five minutes of mixed load, and measure memory")
+    parser.add_argument("--soak-seconds", type=int, default=300, help="seconds of that mixed load (300)")
+    parser.add_argument("--all", action="store_true", help="measure everything, and write the figures to docs/performance.md")
     options = parser.parse_args()
     if options.all:
         options.million = options.soak = True
@@ -110,7 +110,7 @@ def arguments():
 
 
 class Server:
-    """A process that this script started, and what the kernel says about it."""
+    """A process that this script started, and its CPU time and memory."""
 
     def __init__(self, name, command, environment=None):
         self.log = open(WORK / f"{name}.log", "wb")
@@ -138,7 +138,7 @@ class Server:
         return (int(fields[11]) + int(fields[12])) / TICKS
 
     def rss(self):
-        """Resident memory and the part of it that is no file's, in MiB."""
+        """Resident memory, and the part of it that is not a mapped file, in MiB."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         kib = {name: int(value) for name, value in re.findall(r"^(\w+):\s+(\d+) kB", status, re.M)}
         return {"all": round(kib["VmRSS"] / 1024), "anonymous": round(kib["RssAnon"] / 1024)}
@@ -165,16 +165,16 @@ class Servers(list):
 
 
 class System:
-    """The emulator, and the API over a database with posts."""
+    """The Entra ID emulator, and the API with a database of posts."""
 
     def __init__(self, servers, options):
         self.database = WORK / "blog.db"
         self.posts = options.posts
         self.servers = servers
-        say(f"sowing {self.posts} posts")
+        say(f"seeding {self.posts} posts")
         blogctl("seed", "--yes", "--users", "50", "--count", self.posts, "--set", f"database.url={self.database}",
                 "--set", f"entra.tenant_id={TENANT}")
-        # The site's registration wants a certificate, though no site is started.
+        # The site's app registration needs a certificate, although the site is not started.
         blogctl("cert", "new", "--out", ".blogctl")
         self.idp = servers.start("idp", [BLOGCTL, "serve-idp", "--port", "0"])
         self.idp.url = "http://localhost:" + self.idp.wait_for(r"http://\S+:(\d+)")
@@ -189,7 +189,7 @@ class System:
         self.cursor = re.search(r"after=([^&>]+)", link).group(1)
         self.ceiling = servers.start("ceiling", [COMPARATOR, "constant", self.post_bytes, WORKERS])
         self.ceiling.url = "http://127.0.0.1:" + self.ceiling.wait_for(r"^(\d+)")
-        # Its own copy, so that neither writer grows the other's file.
+        # A separate copy, so that neither writer grows the file of the other.
         naive = WORK / "naive.db"
         copy_database(self.database, naive)
         self.naive = servers.start("naive", [COMPARATOR, "naive", naive, WORKERS])
@@ -199,14 +199,14 @@ class System:
         body = {"client_id": CLIENT, "scope": f"api://{API}/access_as_user", "sign_with": sign_with}
         request = urllib.request.Request(
             f"{self.idp.url}/_control/tokens", json.dumps(body).encode(), {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request) as answer:
-            return json.load(answer)["token"]
+        with urllib.request.urlopen(request) as response:
+            return json.load(response)["token"]
 
     def get(self, path):
         request = urllib.request.Request(self.api.url + path, headers={"Authorization": f"Bearer {self.tokens['good']}"})
         try:
-            with urllib.request.urlopen(request) as answer:
-                return answer.status, answer.read(), answer.headers
+            with urllib.request.urlopen(request) as response:
+                return response.status, response.read(), response.headers
         except urllib.error.HTTPError as error:
             return error.code, error.read(), error.headers
 
@@ -232,13 +232,13 @@ def start_api(servers, idp, database):
 
 
 def high_limits():
-    """The highest that the rate limits can be set to. They stay in force."""
+    """The highest rate limits that the settings allow. They are still checked."""
     names = re.findall(r"^#(limit_\w+) *=", (ROOT / "blog.toml").read_text(), re.M)
     return [f"{name} = 100000000" for name in names]
 
 
 def copy_database(source, target):
-    """With everything committed in it, without disturbing who has it open."""
+    """Copies a database with everything committed, while another process has it open."""
     with sqlite3.connect(source) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     shutil.copy(source, target)
@@ -267,7 +267,7 @@ def interleaved(system, options):
 
 
 def load(system, server, kind, token, seconds, seed, cursor=None, posts=None):
-    """One run of wrk. A moment before it to warm up, which is not counted."""
+    """One run of wrk, after one second of warm-up that is not counted."""
     connections = 1 if kind.endswith("_alone") else CONNECTIONS
     command = ["wrk", "-t1", f"-c{connections}", "--timeout", "30s", "-s", ROOT / "benches/load.lua"]
     settings = [f"kind={kind}", f"posts={posts or system.posts}", f"cursor={cursor or system.cursor}", f"seed={seed}"]
@@ -281,18 +281,18 @@ def load(system, server, kind, token, seconds, seed, cursor=None, posts=None):
     cpu = server.cpu_seconds() - cpu
     found = re.search(r"^RESULT (.*)$", output, re.M)
     if not found:
-        sys.exit(f"error: wrk says:\n{output}")
+        sys.exit(f"error: unexpected output of wrk:\n{output}")
     result = json.loads(found.group(1))
-    refused = result["not_2xx"]
-    expected = kind.startswith("forged")
-    if result["broken"] or (refused and not expected) or (expected and refused < result["requests"] * 0.99):
-        say(f"  not as it should be: {result}")
+    not_2xx = result["not_2xx"]
+    expects_errors = kind.startswith("forged")
+    if result["broken"] or (not_2xx and not expects_errors) or (expects_errors and not_2xx < result["requests"] * 0.99):
+        say(f"  unexpected responses: {result}")
     requests = max(result["requests"], 1)
     return {
         "per_second": round(requests / (result["microseconds"] / 1e6)),
         "p50_ms": result["p50"] / 1000, "p99_ms": result["p99"] / 1000, "max_ms": result["max"] / 1000,
         "cpu_us": round(cpu / requests * 1e6, 1), "rss_mib": server.rss()["all"],
-        "anonymous_mib": server.rss()["anonymous"], "not_2xx": refused, "broken": result["broken"],
+        "anonymous_mib": server.rss()["anonymous"], "not_2xx": not_2xx, "broken": result["broken"],
     }
 
 
@@ -301,7 +301,7 @@ def medians(runs):
 
 
 def soak(system, options):
-    """Mixed load; memory at the beginning and the end, when caches have long been full."""
+    """Mixed load for minutes. Measures memory after each part; the caches are full after the first."""
     say(f"soaking for {options.soak_seconds} s")
     load(system, system.api, "mixed", "good", max(options.soak_seconds // 10, 1), 900)
     memory, parts = [system.api.rss()], 10
@@ -317,14 +317,14 @@ def soak(system, options):
 def million(servers, options):
     count, database = 1_000_000, WORK / "million.db"
     say("a million posts: blogctl seed")
-    told = blogctl("seed", "--yes", "--users", "50", "--count", count, "--set", f"database.url={database}",
-                   "--set", f"entra.tenant_id={TENANT}")
+    output = blogctl("seed", "--yes", "--users", "50", "--count", count, "--set", f"database.url={database}",
+                     "--set", f"entra.tenant_id={TENANT}")
     result = {
-        "seed_seconds": float(re.search(r"time +([\d.]+) s", told).group(1)),
-        "index_seconds": float(re.search(r"index +([\d.]+) s", told).group(1)),
+        "seed_seconds": float(re.search(r"time +([\d.]+) s", output).group(1)),
+        "index_seconds": float(re.search(r"index +([\d.]+) s", output).group(1)),
     }
     say("a million posts: the same rows by hand")
-    result.update(by_hand(database))
+    result.update(insert_by_hand(database))
     if not (WORK / ".blogctl").exists():
         blogctl("cert", "new", "--out", ".blogctl")
     idp = servers.start("idp2", [BLOGCTL, "serve-idp", "--port", "0"])
@@ -356,8 +356,8 @@ def million(servers, options):
     return result
 
 
-def by_hand(database):
-    """The rows of a database inserted into an empty one with the same schema: executemany, one transaction."""
+def insert_by_hand(database):
+    """Inserts the rows of a database into an empty one with the same schema: executemany, one transaction."""
     target = WORK / "by-hand.db"
     blogctl("migrate", "run", "--set", f"database.url={target}")
     source, into = sqlite3.connect(database), sqlite3.connect(target, isolation_level=None)
@@ -385,7 +385,7 @@ def by_hand(database):
     return {"by_hand_seconds": round(seconds, 2), "by_hand_index_seconds": round(index, 2)}
 
 
-# --- what comes of it ------------------------------------------------------------------------------------------------
+# --- results ---------------------------------------------------------------------------------------------------------
 
 
 def machine():
@@ -401,7 +401,7 @@ def machine():
 
 
 def sync_ms():
-    """How long the disk takes to make 4 KiB durable: the median of a hundred."""
+    """Milliseconds that the disk takes to make 4 KiB durable: the median of a hundred writes."""
     file = os.open(WORK / "sync", os.O_CREAT | os.O_WRONLY)
     times = []
     for _ in range(100):
@@ -413,7 +413,7 @@ def sync_ms():
     return round(statistics.median(times) * 1000, 3)
 
 
-def rendered(result):
+def render(result):
     one, lines = result["machine"], []
     lines.append(
         f"{one['date']}, {one['processors']} processors ({one['model']}), {one['memory_gib']} GiB; a 4 KiB write made "
@@ -457,7 +457,7 @@ def rendered(result):
     return "\n".join(lines) + "\n"
 
 
-def into_page(table):
+def update_page(table):
     begin, end = "<!-- benches/run: figures -->\n", "<!-- benches/run: end -->"
     page = PAGE.read_text()
     before, rest = page.split(begin)
@@ -475,7 +475,7 @@ def wait_until(holds):
     deadline = time.monotonic() + 60
     while not holds():
         if time.monotonic() > deadline:
-            sys.exit("error: the API does not answer")
+            sys.exit("error: the API does not respond")
         time.sleep(0.05)
 
 

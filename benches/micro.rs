@@ -1,6 +1,6 @@
-//! Micro-benchmarks of what each request, or each sign-in, pays for: `cargo bench --bench micro`.
+//! Micro-benchmarks of the work for each request or sign-in: `cargo bench --bench micro`.
 //!
-//! The tokens come from the development identity provider on a free port, so nothing here is made up.
+//! The tokens are real: the development identity provider issues them on a free port.
 
 #![expect(
     clippy::expect_used,
@@ -31,7 +31,7 @@ fn main() {
     divan::main();
 }
 
-/// An identity provider that runs until the process ends, what is needed to validate its tokens, and one of them.
+/// An identity provider that runs until the process ends, a validator of its tokens, and one token.
 struct Bench {
     provider: Arc<Provider>,
     settings: ApiSettings,
@@ -53,7 +53,7 @@ impl Bench {
         settings.entra.authority_host = Some(Url::parse(&url).expect("a URL"));
         let entra = settings.entra.clone();
         thread::spawn(move || {
-            let server = idp::Server::on(listener, &settings).expect("the provider");
+            let server = idp::Server::from_listener(listener, &settings).expect("the provider");
             actix_web::rt::System::new().block_on(server.run()).expect("it runs");
         });
         let provider = Arc::new(Provider::new(&entra).expect("a provider"));
@@ -101,7 +101,7 @@ fn certificate(folder: &std::path::Path) -> std::path::PathBuf {
     new.write(&to).expect("a certificate").combined
 }
 
-/// The first request with a token: decoding, RS256, every rule.
+/// The first request with a token: decodes it, verifies RS256, applies every rule.
 #[divan::bench]
 fn validate_a_new_token(bencher: Bencher<'_, '_>) {
     let bench = Bench::new();
@@ -113,7 +113,7 @@ fn validate_a_new_token(bencher: Bencher<'_, '_>) {
     });
 }
 
-/// Every other request with it.
+/// Every further request with that token.
 #[divan::bench]
 fn validate_a_remembered_token(bencher: Bencher<'_, '_>) {
     let bench = Bench::new();
@@ -127,7 +127,7 @@ fn validate_a_remembered_token(bencher: Bencher<'_, '_>) {
     });
 }
 
-/// A forgery, each time as if for the first time.
+/// A forged token that the cache does not know.
 #[divan::bench]
 fn refuse_a_new_forgery(bencher: Bencher<'_, '_>) {
     let bench = Bench::new();
@@ -139,7 +139,7 @@ fn refuse_a_new_forgery(bencher: Bencher<'_, '_>) {
     });
 }
 
-/// A forgery that was refused a moment ago.
+/// A forged token that was rejected a moment ago.
 #[divan::bench]
 fn refuse_a_known_forgery(bencher: Bencher<'_, '_>) {
     let bench = Bench::new();
@@ -153,7 +153,7 @@ fn refuse_a_known_forgery(bencher: Bencher<'_, '_>) {
     });
 }
 
-/// What each sign-in and each refresh signs: PS256 with a key of 2048 bits.
+/// The client assertion of each sign-in and refresh: PS256 with a key of 2048 bits.
 #[divan::bench]
 fn build_a_client_assertion(bencher: Bencher<'_, '_>) {
     let folder = tempfile::tempdir().expect("a folder");
@@ -174,7 +174,7 @@ fn build_a_client_assertion(bencher: Bencher<'_, '_>) {
     bencher.bench(|| assertion.sign(Utc::now()).expect("an assertion"));
 }
 
-/// A page of twenty posts of a kilobyte each, as the list shows it.
+/// A page of twenty posts of a kilobyte each, as in the list.
 #[divan::bench]
 fn write_a_page_as_json(bencher: Bencher<'_, '_>) {
     let now = Utc::now();

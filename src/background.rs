@@ -1,5 +1,5 @@
-//! Threads that work beside the requests: a panic in one of them is logged, counted, and reported by health; where it is safe, the thread
-//! is started again. Without this a thread would be gone without a word, and what it looks after would stay as it is.
+//! Background threads. A panic in one of them is logged, counted, and reported by health, and the thread is restarted
+//! where that is safe. Otherwise the thread would disappear silently, and its work would stop.
 
 use std::{
     collections::BTreeMap,
@@ -9,38 +9,36 @@ use std::{
     time::{Duration, Instant},
 };
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 
-/// Wait before a thread is started again; doubled after each further panic.
-const PAUSE: Duration = Duration::from_secs(1);
-/// Longest wait. A thread that has run for longer begins anew with [`PAUSE`].
-const LONGEST_PAUSE: Duration = Duration::from_mins(1);
+/// Delay before a restart, doubled after each further panic.
+const RESTART_DELAY: Duration = Duration::from_secs(1);
+/// Longest delay. A thread that has run for longer than this starts again with [`RESTART_DELAY`].
+const MAX_RESTART_DELAY: Duration = Duration::from_mins(1);
 
-/// What has become of the threads of one name, in this process.
+/// What happened to the threads with one name, in this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Report {
+pub struct ThreadReport {
     /// Such as `certificate-watch`.
     pub name: &'static str,
-    /// What they do now.
     pub status: Status,
-    /// How often they have panicked.
     pub panics: u32,
 }
 
-/// What a thread does, the worst last.
+/// The status of a thread, the worst last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Status {
-    /// Its work, or it has ended as it should.
+    /// It works, or it has ended normally.
     Ok,
-    /// Its work again, or in a moment, after a panic.
+    /// It panicked, and was restarted or is about to be.
     Restarted,
-    /// Nothing, after a panic.
+    /// It panicked, and was not restarted.
     Failed,
 }
 
 impl Status {
-    /// For machines that compare.
-    pub fn word(self) -> &'static str {
+    /// As in the JSON of health.
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Ok => "ok",
             Self::Restarted => "restarted",
@@ -55,38 +53,39 @@ struct Record {
     panics: u32,
 }
 
-/// Those of the whole process: health is about all of it.
+/// For the whole process, because health reports on all of it.
 static THREADS: Mutex<BTreeMap<&'static str, Record>> = Mutex::new(BTreeMap::new());
 
-/// Starts a thread whose `work` goes on until it returns, and begins anew after a panic. So `work` must make sense of whatever it has
-/// left half done.
+/// Starts a thread that runs `work` until it returns, and runs it again after a panic. So `work` must cope with
+/// whatever state a panic has left behind.
 ///
 /// # Errors
-/// When no thread can be started.
+/// When the system starts no thread.
 pub fn spawn_restarting(name: &'static str, work: impl FnMut() + Send + 'static) -> io::Result<JoinHandle<()>> {
-    spawn_with_pause(name, PAUSE, work)
+    spawn_with_delay(name, RESTART_DELAY, work)
 }
 
-/// Starts a thread whose `work` is not repeated after a panic.
+/// Starts a thread that runs `work` once, even if it panics.
 ///
 /// # Errors
-/// When no thread can be started.
+/// When the system starts no thread.
 pub fn spawn_once(name: &'static str, work: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
     thread::Builder::new().name(name.to_owned()).spawn(move || {
         if catch_unwind(AssertUnwindSafe(work)).is_ok() {
-            note(name, Status::Ok, 0);
+            record(name, Status::Ok, 0);
         } else {
-            note(name, Status::Failed, 1);
-            log::error!("the background thread {name} has panicked, and its work is not done");
+            record(name, Status::Failed, 1);
+            log::error!("background thread {name} panicked and is not restarted");
         }
     })
 }
 
-/// What has become of all of them, by name. A name appears once one of them was started again, or has ended.
-pub fn reports() -> Vec<Report> {
-    threads()
+/// The reports of all threads. A name appears once one of its threads has been restarted or has ended.
+pub fn reports() -> Vec<ThreadReport> {
+    THREADS
+        .lock()
         .iter()
-        .map(|(name, Record { status, panics })| Report {
+        .map(|(name, Record { status, panics })| ThreadReport {
             name,
             status: *status,
             panics: *panics,
@@ -94,52 +93,48 @@ pub fn reports() -> Vec<Report> {
         .collect()
 }
 
-/// The worst that has become of any of them.
+/// The worst status of any thread.
 pub fn status() -> Status {
-    threads()
+    THREADS
+        .lock()
         .values()
         .map(|record| record.status)
         .max()
         .unwrap_or(Status::Ok)
 }
 
-fn spawn_with_pause(
+fn spawn_with_delay(
     name: &'static str,
-    first_pause: Duration,
+    first_delay: Duration,
     mut work: impl FnMut() + Send + 'static,
 ) -> io::Result<JoinHandle<()>> {
     thread::Builder::new().name(name.to_owned()).spawn(move || {
-        let mut pause = first_pause;
+        let mut delay = first_delay;
         loop {
             let begun = Instant::now();
-            // What was said of the panic itself is in the log already, by the panic hook.
+            // The panic hook has already logged the panic itself.
             if catch_unwind(AssertUnwindSafe(&mut work)).is_ok() {
                 return;
             }
-            if begun.elapsed() > LONGEST_PAUSE {
-                pause = first_pause;
+            if begun.elapsed() > MAX_RESTART_DELAY {
+                delay = first_delay;
             }
-            note(name, Status::Restarted, 1);
+            record(name, Status::Restarted, 1);
             log::error!(
-                "the background thread {name} has panicked; it is started again in {} s",
-                pause.as_secs()
+                "background thread {name} panicked; restarting it in {} s",
+                delay.as_secs()
             );
-            thread::sleep(pause);
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            thread::sleep(delay);
+            delay = (delay * 2).min(MAX_RESTART_DELAY);
         }
     })
 }
 
-fn note(name: &'static str, status: Status, panics: u32) {
-    let mut threads = threads();
+fn record(name: &'static str, status: Status, panics: u32) {
+    let mut threads = THREADS.lock();
     let record = threads.entry(name).or_insert(Record { status, panics: 0 });
     record.status = status;
     record.panics = record.panics.saturating_add(panics);
-}
-
-fn threads() -> MutexGuard<'static, BTreeMap<&'static str, Record>> {
-    // Nothing that holds the lock can leave it half changed.
-    THREADS.lock()
 }
 
 #[cfg(test)]
@@ -160,7 +155,7 @@ mod tests {
         let (sender, seen) = mpsc::channel();
         let mut attempts = 0;
         let (end, may_end) = mpsc::channel::<()>();
-        let thread = spawn_with_pause("test-restarting", Duration::ZERO, move || {
+        let thread = spawn_with_delay("test-restarting", Duration::ZERO, move || {
             attempts += 1;
             sender.send(attempts).unwrap();
             assert!(attempts > 2, "attempt {attempts}");

@@ -1,5 +1,4 @@
-//! The command line: one file per subcommand. Each builds what it needs and calls it.
-//! The only place that prints to stdout.
+//! The command line, with one file per subcommand. No other module prints to stdout.
 
 mod arguments;
 mod cert;
@@ -32,10 +31,10 @@ use settings::SettingsArguments;
 
 use crate::config::Role;
 
-/// A blog whose web site signs people in with Microsoft Entra ID and proves itself by an X.509 certificate, never by a
-/// shared secret, and whose API lets in only valid access tokens.
+/// A blog whose web site signs users in with Microsoft Entra ID and authenticates with an X.509 certificate, never with a
+/// shared secret, and whose API accepts only valid access tokens.
 ///
-/// To try it all on this machine, without a tenant: blogctl dev
+/// To try it on this machine without a tenant: blogctl dev
 #[derive(Debug, Parser)]
 #[command(
     name = "blogctl",
@@ -44,17 +43,17 @@ use crate::config::Role;
     max_term_width = 110,
     arg_required_else_help = true,
     after_long_help = "\
-Settings come from defaults, blog.toml, .env, the environment (BLOG_SECTION__KEY) and flags, each beating those before \
-it. \"blogctl config\" shows them.
+Settings come from defaults, blog.toml, .env, the environment (BLOG_SECTION__KEY) and flags; each of these takes \
+precedence over those before it. \"blogctl config\" shows them.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage or settings. Results go to stdout, logs to stderr. With --json, a failure is
-an object on stdout, too: {\"error\": {\"message\", \"hint\", \"exit_code\"}}.
+Exit codes: 0 success, 1 failure, 2 invalid arguments or settings. Results go to stdout, logs to stderr. With --json, an
+error is an object on stdout: {\"error\": {\"message\", \"hint\", \"exit_code\"}}.
 
 Examples:
-  blogctl dev                      everything on this machine, nothing to set up
-  blogctl doctor                   what is wrong, and what to do about it
-  blogctl config                   the settings in force, and where each came from
-  blogctl serve-api --port 8000    the API alone
+  blogctl dev                      everything on this machine, without any setup
+  blogctl doctor                   find out what is wrong, and what to do about it
+  blogctl config                   the settings in force, and where each comes from
+  blogctl serve-api --port 8000    only the API
   BLOG_LOG__LEVEL=debug blogctl serve-client
 "
 )]
@@ -82,9 +81,9 @@ enum Command {
     Completions(completions::Arguments),
 }
 
-/// Parses the process's arguments and runs the command they name.
+/// Parses the arguments of the process and runs the command.
 ///
-/// Exit codes: 0 done, 1 failed, 2 wrong usage or settings.
+/// Exit codes: 0 success, 1 failure, 2 invalid arguments or settings.
 pub fn main() -> ExitCode {
     let given: Vec<OsString> = env::args_os().collect();
     let form = if arguments::want_json(&given) {
@@ -97,14 +96,14 @@ pub fn main() -> ExitCode {
     }
     let arguments = match Arguments::try_parse_from(&given) {
         Ok(arguments) => arguments,
-        // Help and version are such "errors" too, with exit code 0.
+        // clap also returns help and version as "errors", with exit code 0.
         Err(mut error) => {
             arguments::hide_secrets(&mut error);
             if form == Form::Json && error.use_stderr() {
                 return error_report::report(&error_report::from_clap(&error), form);
             }
             let code = u8::try_from(error.exit_code()).unwrap_or(error_report::WRONG_USAGE);
-            // A reader that has gone away, as in `blogctl --help | head -1`, is no failure.
+            // A closed pipe, as in `blogctl --help | head -1`, is not a failure.
             return error.print().map_or(ExitCode::SUCCESS, |()| ExitCode::from(code));
         }
     };

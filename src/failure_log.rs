@@ -1,14 +1,14 @@
-//! Logs a failure that repeats: once when it begins, again when its reason changes, and once when it ends. Requests that run
-//! into it meanwhile do not fill the log.
+//! Logs a repeated failure once when it begins, again when its message changes, and once when it ends. Otherwise every
+//! request that fails would fill the log.
 
 use std::time::Duration;
 
 use parking_lot::Mutex;
 
-/// A failure whose reason keeps changing is logged at most once in this time.
-const LEAST_PAUSE: Duration = Duration::from_mins(1);
+/// A failure whose message keeps changing is logged at most once in this time.
+const MIN_INTERVAL: Duration = Duration::from_mins(1);
 
-/// What the log says of one kind of failure.
+/// The state of one kind of failure in the log.
 #[derive(Debug, Default)]
 pub(crate) struct FailureLog {
     reported: Mutex<Option<Reported>>,
@@ -22,34 +22,34 @@ struct Reported {
 }
 
 impl FailureLog {
-    /// Warns, unless the log already says so. `now` is any clock that never runs backwards.
+    /// Warns, unless the log already says so. `now` is any monotonic clock.
     pub(crate) fn failed(&self, now: Duration, message: &str) {
-        if self.is_news(now, message) {
+        if self.is_new(now, message) {
             log::warn!("{message}");
         } else {
             log::debug!("{message}");
         }
     }
 
-    /// Says that the failure has ended, if one was logged.
+    /// Logs that the failure has ended, if it was logged.
     pub(crate) fn recovered(&self, message: &str) {
         if self.reported.lock().take().is_some() {
             log::info!("{message}");
         }
     }
 
-    fn is_news(&self, now: Duration, message: &str) -> bool {
+    fn is_new(&self, now: Duration, message: &str) -> bool {
         let mut reported = self.reported.lock();
-        let is_news = reported
+        let is_new = reported
             .as_ref()
-            .is_none_or(|last| last.message != message && now.saturating_sub(last.at) >= LEAST_PAUSE);
-        if is_news {
+            .is_none_or(|last| last.message != message && now.saturating_sub(last.at) >= MIN_INTERVAL);
+        if is_new {
             *reported = Some(Reported {
                 message: message.to_owned(),
                 at: now,
             });
         }
-        is_news
+        is_new
     }
 }
 
@@ -60,17 +60,17 @@ mod tests {
     #[test]
     fn a_failure_is_news_once_and_again_after_it_has_ended() {
         let log = FailureLog::default();
-        assert!(log.is_news(Duration::ZERO, "down"));
-        assert!(!log.is_news(Duration::from_hours(9), "down"), "the same");
+        assert!(log.is_new(Duration::ZERO, "down"));
+        assert!(!log.is_new(Duration::from_hours(9), "down"), "the same");
         log.recovered("up");
-        assert!(log.is_news(Duration::from_hours(9), "down"));
+        assert!(log.is_new(Duration::from_hours(9), "down"));
     }
 
     #[test]
     fn another_reason_is_news_after_a_minute() {
         let log = FailureLog::default();
-        assert!(log.is_news(Duration::ZERO, "down"));
-        assert!(!log.is_news(Duration::from_secs(59), "slow"));
-        assert!(log.is_news(Duration::from_mins(1), "slow"));
+        assert!(log.is_new(Duration::ZERO, "down"));
+        assert!(!log.is_new(Duration::from_secs(59), "slow"));
+        assert!(log.is_new(Duration::from_mins(1), "slow"));
     }
 }

@@ -1,8 +1,8 @@
-//! `serve-idp`: a development look-alike of Entra ID that really verifies client assertions.
+//! `serve-idp`: an Entra ID emulator for development that really verifies client assertions.
 //!
-//! Same addresses, parameters, tokens and AADSTS numbers as Entra ID, with all state in memory. It asks for no
-//! password, so it must never stand in for a real identity provider: it listens on loopback unless forced. It shares no
-//! code with `entra`: a mistake made in one would otherwise go unseen in the other.
+//! It has the addresses, parameters, tokens and AADSTS codes of Entra ID, and keeps all state in memory. It asks for no
+//! password, so it must never replace a real identity provider: it listens on loopback unless forced. It shares no code
+//! with `entra`: an error that both share would go unnoticed.
 
 mod assets;
 mod authority;

@@ -17,14 +17,15 @@
 //! | [`azure`] | managed and workload identity, and Key Vault |
 //! | [`blog`] | what a post and a user are, and who may do what |
 //! | [`db`] | the database; the only room with SQL |
-//! | [`serve`] | what every server does: listen, limit, log, stop |
-//! | [`outbound`] | HTTP agents for requests to other servers, and proxies |
-//! | [`config`] | the settings; the only room that reads the environment |
+//! | [`serve`] | what every server does: listen, limit, log, shut down |
+//! | [`outbound`] | HTTP agents for requests to other servers; the only room that reads the proxy variables |
+//! | [`config`] | the settings; the only room that reads them from the environment |
 //!
-//! The files between them: `atomic_file` writes a file whole or not at all, `background` starts threads whose panics
-//! are reported, `failure_log` logs a repeated failure once, `guid` parses GUIDs, `hint` says what to do about an error,
+//! The files between them: `atomic_file` replaces a file atomically, `background` starts threads whose panics are
+//! reported, `failure_log` logs a repeated failure once, `guid` parses GUIDs, `hint` says what to do about an error,
 //! `loopback` decides which URLs may be used without TLS, `single_flight` lets one request ask while the others wait,
-//! `trusted_file` reads files that only this account or root may write.
+//! `stable_codes` generates the codes of error enums, `trusted_file` reads files that only this account or root may
+//! write.
 
 #![forbid(unsafe_code)]
 

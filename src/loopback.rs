@@ -1,24 +1,25 @@
-//! The one rule for what is on this machine, and for which addresses may be used without TLS.
+//! The one rule for which hosts are this machine, and which URLs may be used without TLS.
 //!
-//! Everything that asks "is this loopback?" or "is this URL secure?" asks here: what the settings accept must also start.
+//! Every check for loopback or a secure URL uses this rule, so that the servers start with all settings that are
+//! accepted.
 
 use std::net::{IpAddr, Ipv6Addr};
 
 use url::{Host, Url};
 
-/// `https`, or plain `http` that does not leave this machine.
+/// Whether a URL is `https`, or plain `http` that does not leave this machine.
 pub(crate) fn is_secure(url: &Url) -> bool {
     url.scheme() == "https" || (url.scheme() == "http" && is_loopback(url))
 }
 
 /// Whether the host of a URL is this machine.
 pub(crate) fn is_loopback(url: &Url) -> bool {
-    // Of schemes that it does not know, such as redis, the crate takes an IPv4 address for a name.
+    // For schemes that it does not know, such as redis, the url crate treats an IPv4 address as a name.
     url.host_str().is_some_and(is_loopback_host)
 }
 
-/// Whether a host as a URL has it, IPv6 in brackets, is this machine: `localhost` and every name below it (RFC 6761 §6.3), with
-/// or without the dot of the root, `127.0.0.0/8` in any spelling, `::1`, and an IPv4 address of those within IPv6.
+/// Whether the host of a URL (IPv6 in brackets) is this machine: `localhost` and every name below it (RFC 6761 §6.3),
+/// with or without the trailing dot, `127.0.0.0/8` in any spelling, `::1`, and such an IPv4 address mapped to IPv6.
 pub(crate) fn is_loopback_host(host: &str) -> bool {
     match Host::parse(host) {
         Ok(Host::Domain(name)) => is_loopback_name(&name),
@@ -28,7 +29,7 @@ pub(crate) fn is_loopback_host(host: &str) -> bool {
     }
 }
 
-/// Whether an address is this machine's. An IPv4 client of an IPv6 socket comes as `::ffff:127.0.0.1`.
+/// Whether an address is this machine's. An IPv4 client of an IPv6 socket appears as `::ffff:127.0.0.1`.
 pub(crate) fn is_loopback_address(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => address.is_loopback(),
@@ -47,7 +48,7 @@ fn is_loopback_name(name: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// Hosts that are this machine, as people write them.
+    /// Hosts that are this machine, in the spellings that people use.
     const THIS_MACHINE: [&str; 19] = [
         "localhost",
         "LOCALHOST",
@@ -70,7 +71,7 @@ mod tests {
         "[::ffff:7f00:1]",
     ];
 
-    /// Hosts that look like it, and are not.
+    /// Hosts that look similar, and are other machines.
     const ELSEWHERE: [&str; 18] = [
         "localhost.example",
         "localhost.localdomain",

@@ -1,4 +1,4 @@
-//! Parses the arguments, runs the command, turns an error into an exit code.
+//! The binary. Everything is in the library, so that tests can reach it.
 
 use std::process::ExitCode;
 

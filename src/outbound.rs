@@ -1,6 +1,6 @@
-//! Outbound HTTP: how an agent for requests to other servers is made. Timeouts always, proxy variables honoured,
-//! redirects never followed, compressed answers neither asked for nor unpacked, system CAs plus one configured file. Calls
-//! block: never make them on a serving thread.
+//! Outbound HTTP: creates the agents for requests to other servers. Every request has a timeout and honours the proxy
+//! variables. Redirects are not followed, and compressed responses are neither requested nor decompressed. The agents
+//! trust the system's CAs and one configured file. Calls block: never make them on a serving thread.
 
 mod local_names;
 mod proxy;
@@ -22,15 +22,15 @@ use ureq::{
 
 use self::{local_names::LocalNames, proxy::Proxies};
 
-/// Most bytes of an answer that are read; a longer one is an error. Entra's largest, the key set, is some 20 KB.
+/// Most bytes of a response body; a longer one is an error. Entra's largest, the key set, has some 20 KB.
 pub const MAX_BODY_BYTES: u64 = 1024 * 1024;
 
-/// Largest CA file; the bundle of a whole system has some 200 KB.
+/// Largest CA file. The bundle of a whole system has some 200 KB.
 const MAX_CA_FILE_BYTES: u64 = 8 * 1024 * 1024;
 
 const USER_AGENT: &str = concat!("blogctl/", env!("CARGO_PKG_VERSION"));
 
-/// Why no agent could be made.
+/// Why an agent cannot be created.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OutboundError {
     /// The configured CA file cannot be read or holds no certificate.
@@ -43,10 +43,10 @@ pub enum OutboundError {
     },
 }
 
-/// Makes an agent whose every request, connecting included, ends within `timeout`.
+/// Creates an agent whose requests, including connecting, end within `timeout`.
 ///
-/// `ca_file` is a PEM file of certificates trusted beside the system's. Answers with an error status are answers, not
-/// errors, and so are redirects. Share one agent: it keeps connections alive.
+/// `ca_file` is a PEM file of certificates to trust in addition to the system's. Responses with an error status are not
+/// errors, and neither are redirects. Share one agent: it reuses connections.
 ///
 /// # Errors
 /// When `ca_file` cannot be read or holds no certificate.
@@ -61,7 +61,7 @@ pub fn agent(timeout: Duration, ca_file: Option<&Path>) -> Result<Agent, Outboun
     Ok(agent_with(config(timeout).tls_config(tls), Proxies::from_environment()))
 }
 
-/// An agent for services of this very machine and its host: without proxy, and for plain HTTP only.
+/// An agent for services on this machine or its host: no proxy, and plain HTTP only.
 pub fn local_agent(timeout: Duration) -> Agent {
     with_local_names(config(timeout).build())
 }
@@ -83,20 +83,20 @@ fn config(timeout: Duration) -> ConfigBuilder<AgentScope> {
         .timeout_global(Some(timeout))
         .http_status_as_error(false)
         .max_redirects(0)
-        // Otherwise the crate reads the variables itself, and understands fewer forms.
+        // Otherwise ureq reads the variables, and supports fewer forms.
         .proxy(None)
         .user_agent(USER_AGENT)
 }
 
-/// Reads an answer's body, [`MAX_BODY_BYTES`] at most.
+/// Reads the body of a response, at most [`MAX_BODY_BYTES`].
 ///
 /// # Errors
-/// When the body is longer, or the connection or the timeout ends it.
+/// When the body is longer, the connection fails, or the timeout expires.
 pub fn read_body(response: &mut ureq::http::Response<ureq::Body>) -> Result<Vec<u8>, ureq::Error> {
     response.body_mut().with_config().limit(MAX_BODY_BYTES).read_to_vec()
 }
 
-/// Read once: parsing some 150 certificates for each agent would be felt at start.
+/// Loaded once: parsing some 150 certificates for each agent would delay the start noticeably.
 static SYSTEM_ROOTS: LazyLock<Vec<Certificate<'static>>> = LazyLock::new(|| {
     let found = rustls_native_certs::load_native_certs();
     if found.certs.is_empty() {
@@ -115,7 +115,7 @@ fn certificates_from_file(path: &Path) -> Result<Vec<Certificate<'static>>, Outb
         reason,
     };
     let metadata = fs::metadata(path).map_err(|error| unusable(error.to_string()))?;
-    // To open a pipe could take for ever, and a device may have no end.
+    // Opening a pipe could block for ever, and reading a device may never end.
     if !metadata.is_file() {
         return Err(unusable("is not a file".to_owned()));
     }
@@ -190,7 +190,7 @@ mod tests {
         assert!(!config.http_status_as_error());
     }
 
-    /// A server that answers every request by `answer`, and what it was sent: the first line of each request.
+    /// A server that answers every request with `answer`, and the first line of each request that it received.
     fn server(answer: &'static str) -> (u16, mpsc::Receiver<String>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -231,7 +231,7 @@ mod tests {
             ("https://b.corp.invalid/x", None),
             ("http://login.invalid/x", None),
         ] {
-            // Of its own, which the one of the agent must not undo.
+            // An explicit setting of the request, which the agent's must not override.
             let request = agent
                 .get(url)
                 .config()

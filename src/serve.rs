@@ -1,31 +1,34 @@
-//! What every server of blogctl does the same: listen, give each request an id, log it in one line, stop gracefully.
+//! What all servers of blogctl share: they listen, limit connections, bytes and time, give each request an id, log it in one
+//! line, and shut down gracefully.
 
-pub mod access_log;
-pub mod budget;
-pub mod client_address;
-pub mod connection;
-pub mod content_coding;
-pub mod cookie_header;
-pub mod descriptors;
-pub mod framing;
-pub mod gate;
-pub mod listen;
-pub mod local_programs;
-pub mod refusal;
-pub mod registry;
-pub mod request_guard;
-pub mod request_id;
-pub mod server;
-pub mod static_file;
-pub mod stop;
-pub mod trace;
+pub(crate) mod access_log;
+pub(crate) mod byte_budget;
+pub(crate) mod client_address;
+mod connection;
+mod connection_data;
+pub(crate) mod content_coding;
+pub(crate) mod cookie_header;
+pub(crate) mod descriptors;
+mod framing;
+mod gate;
+pub(crate) mod listen;
+pub(crate) mod loopback_guard;
+mod registry;
+pub(crate) mod request_error;
+pub(crate) mod request_guard;
+pub(crate) mod request_id;
+pub(crate) mod server;
+pub(crate) mod shutdown;
+mod socket;
+pub(crate) mod static_file;
+pub(crate) mod trace;
 mod workers;
 
 pub use client_address::{Source, TrustedProxies};
 pub use listen::{ListenError, listen};
-pub use refusal::Refusal;
+pub use request_error::RequestError;
 pub use request_id::RequestId;
-pub use server::{Listening, Options, Stopper};
+pub use server::{Options, Server, ShutdownHandle};
 pub use static_file::StaticFile;
 pub use trace::TraceContext;
 pub use workers::workers;

@@ -1,5 +1,6 @@
-//! An emulator of Azure Key Vault and of a virtual machine's metadata service, for `blogctl dev --credential key-vault`. It has one
-//! certificate, whose key signs and is never exported. For loopback only; it shares no code with `src/azure/`.
+//! An emulator of Azure Key Vault and of a virtual machine's metadata service, for `blogctl dev --credential
+//! key-vault`. It holds one certificate, whose key signs and cannot be exported. For loopback only. It shares no code
+//! with `src/azure/`.
 
 mod key;
 mod server;

@@ -1,10 +1,10 @@
-//! What the API is measured against; `benches/run` starts it.
+//! The server that the API is compared with; `benches/run` starts it.
 //!
-//!     comparator constant BYTES WORKERS    every request is answered with the same JSON of so many bytes
+//!     comparator constant BYTES WORKERS    responds to every request with the same JSON of BYTES bytes
 //!     comparator naive FILE WORKERS        POST writes a post into an SQLite file, with a transaction for each
 //!
-//! Either prints the port that it listens on. Neither has middleware, tokens or logs: what is left is the web server's
-//! own ceiling, and what the obvious way to write costs.
+//! Both print the port that they listen on. Neither has middleware, tokens or logs. So they show the limit of the web server
+//! itself, and the cost of one transaction per write.
 
 use std::{env, io};
 
@@ -110,7 +110,7 @@ fn write(pool: &Pool, post: &NewPost) -> Result<(), String> {
     .map_err(|error| error.to_string())
 }
 
-#[expect(clippy::print_stdout, reason = "the starting process reads the port from stdout")]
+#[expect(clippy::print_stdout, reason = "benches/run reads the port from stdout")]
 fn announce(port: u16) {
     println!("{port}");
 }

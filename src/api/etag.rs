@@ -8,10 +8,11 @@ use actix_web::{
     web,
 };
 use chrono::{DateTime, Utc};
+use utoipa::IntoParams;
 
 use crate::{
     blog::{Blog, BlogError, Post, Precondition, Version},
-    serve::{content_coding::plain_tag, static_file::known_tag},
+    serve::{content_coding::uncompressed_tag, static_file::matching_tag},
 };
 
 /// The strong tag of the post's current version. Compressed forms have other tags: see
@@ -33,7 +34,23 @@ pub fn not_modified(request: &HttpRequest, post: &Post) -> Option<EntityTag> {
         let modified = post.last_modified().timestamp();
         return (modified <= since.timestamp()).then(|| current(post));
     }
-    known_tag(request, &current(post))
+    matching_tag(request, &current(post))
+}
+
+/// The headers of a conditional write, for the API description.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "only describes the headers")]
+pub struct PreconditionHeaders {
+    /// The version that you read, from its `ETag`
+    #[param(rename = "If-Match")]
+    if_match: Option<String>,
+    /// Versions that the post must not have; `*` means any
+    #[param(rename = "If-None-Match")]
+    if_none_match: Option<String>,
+    /// `Last-Modified` of the version that you read; ignored with `If-Match`
+    #[param(rename = "If-Unmodified-Since")]
+    if_unmodified_since: Option<String>,
 }
 
 /// The request's precondition on post `id`, which the blog service checks when it writes; `None` without one (RFC 9110
@@ -106,7 +123,7 @@ pub fn tag(id: i64, version: Version) -> EntityTag {
 
 fn version(given: &EntityTag, id: i64) -> Option<Version> {
     // A write replaces every form of the post, so the tag of each form is accepted.
-    let plain = EntityTag::new(given.weak, plain_tag(given.tag()).to_owned());
+    let plain = EntityTag::new(given.weak, uncompressed_tag(given.tag()).to_owned());
     let (_, version) = plain.tag().split_once('-')?;
     let version = Version(version.parse().ok()?);
     // Compared as a whole, so that other spellings of the same numbers do not match.

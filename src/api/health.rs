@@ -152,7 +152,7 @@ pub async fn ready(probe: web::Data<Readiness>) -> HttpResponse {
     };
     let threads = Some(background::status())
         .filter(|status| *status > background::Status::Ok)
-        .map(background::Status::word);
+        .map(background::Status::as_str);
     let checks = Checks {
         database: Check { status: database },
         signing_keys: Check { status: signing_keys },

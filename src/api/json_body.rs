@@ -1,27 +1,21 @@
-//! Reads a JSON request body of bounded size within a bounded time.
+//! Reads a JSON request body of bounded size. The servers bound the time in which it must arrive: see `serve`.
 
 use std::{
     future::{Future, ready},
     pin::Pin,
-    time::Duration,
 };
 
 use actix_web::{
     FromRequest, HttpRequest,
     dev::{JsonBody as Reading, Payload},
-    error::JsonPayloadError,
-    http::{
-        Version,
-        header::{CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING},
-    },
+    http::header::{CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING},
     mime::{self, Mime},
-    rt::time::timeout,
     web,
 };
 use serde::de::DeserializeOwned;
 
 use super::problem::Problem;
-use crate::config::{ApiSettings, ServerSettings};
+use crate::config::ApiSettings;
 
 /// The parsed body of a request with `Content-Type: application/json`, or another type whose suffix is `+json`.
 pub struct JsonBody<T>(pub T);
@@ -33,8 +27,7 @@ impl<T: DeserializeOwned + 'static> FromRequest for JsonBody<T> {
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let headers = request.headers();
         let has_length = headers.contains_key(CONTENT_LENGTH) || headers.contains_key(TRANSFER_ENCODING);
-        // HTTP/2 does not need a declared length.
-        if !has_length && request.version() < Version::HTTP_2 {
+        if !has_length {
             return Box::pin(ready(Err(Problem::length_required())));
         }
         if !is_json(request) {
@@ -44,12 +37,8 @@ impl<T: DeserializeOwned + 'static> FromRequest for JsonBody<T> {
             .app_data::<web::Data<ApiSettings>>()
             .map(|settings| settings.max_body_bytes);
         let limit = limit.unwrap_or_else(|| ApiSettings::default().max_body_bytes);
-        let time_limit = request
-            .app_data::<web::Data<ServerSettings>>()
-            .map(|settings| settings.body_timeout);
-        let time_limit = time_limit.unwrap_or_else(|| ServerSettings::default().body_timeout);
         let reading = Reading::<T>::new(request, payload, None, true).limit(limit);
-        Box::pin(async move { within(time_limit, reading).await.map(Self) })
+        Box::pin(async move { Ok(Self(reading.await?)) })
     }
 }
 
@@ -67,16 +56,9 @@ fn is_json(request: &HttpRequest) -> bool {
     })
 }
 
-async fn within<T>(limit: Duration, reading: impl Future<Output = Result<T, JsonPayloadError>>) -> Result<T, Problem> {
-    let read = timeout(limit, reading).await.map_err(|_| Problem::body_timeout())?;
-    Ok(read?)
-}
-
 #[cfg(test)]
 mod tests {
-    use std::future::{pending, ready};
-
-    use actix_web::{ResponseError as _, test::TestRequest};
+    use actix_web::test::TestRequest;
 
     use super::*;
 
@@ -118,14 +100,5 @@ mod tests {
             assert!(!is_json(&[bad]), "{bad}");
         }
         assert!(!is_json(&[]) && !is_json(&["application/json", "text/plain"]));
-    }
-
-    #[actix_web::test]
-    async fn a_body_that_never_arrives_times_out() {
-        let problem = within::<()>(Duration::ZERO, pending())
-            .await
-            .expect_err("nothing arrives");
-        assert_eq!((problem.status_code().as_u16(), problem.code()), (408, "body_timeout"));
-        assert_eq!(within(Duration::from_secs(30), ready(Ok(7))).await.ok(), Some(7));
     }
 }

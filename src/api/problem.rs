@@ -177,15 +177,6 @@ impl Problem {
         )
     }
 
-    /// 408: the body did not arrive in time.
-    pub fn body_timeout() -> Self {
-        Self::new(
-            StatusCode::REQUEST_TIMEOUT,
-            Code::BodyTimeout,
-            "the body of the request did not arrive in time",
-        )
-    }
-
     /// 412: the post does not satisfy the request's preconditions.
     pub fn stale() -> Self {
         let detail = "the post has changed since the version in the request; get it again";

@@ -27,11 +27,11 @@ use super::{
 };
 use crate::{
     blog::Blog,
-    config::{ApiSettings, DatabaseSettings, ServerSettings, Settings},
+    config::{ApiSettings, DatabaseSettings, Settings},
     db::{self, Database, DatabaseUrl, DbError},
     entra::{AccessTokenValidator, Authority, Provider, ProviderError},
     hint::Hint,
-    serve::{self, ListenError, Listening, Options, Stopper, TrustedProxies, access_log, request_guard, request_id},
+    serve::{self, ListenError, Options, ShutdownHandle, TrustedProxies, access_log, request_guard, request_id},
 };
 
 /// Why the server did not start.
@@ -70,7 +70,7 @@ pub enum StartError {
 impl Hint for StartError {
     fn hint(&self) -> Option<Cow<'_, str>> {
         let hint = match self {
-            Self::Listen(_) => Some("stop the program that uses the port, or set another one in api.port"),
+            Self::Listen(error) => return error.hint("api.port").map(Cow::Owned),
             Self::NoAudience => Some("set api.app_id_uri to the Application ID URI of the API's app registration"),
             Self::NoRequiredScope => Some("set api.required_scope to a scope that the API exposes"),
             Self::CorsOrigin(invalid) => Some(invalid.error.hint()),
@@ -84,9 +84,7 @@ impl Hint for StartError {
 
 /// A server that listens, but does not serve yet.
 pub struct Server {
-    port: u16,
-    http: actix_web::dev::Server,
-    stopper: Stopper,
+    http: serve::Server,
     database: Database,
     validator: Arc<AccessTokenValidator>,
 }
@@ -105,7 +103,6 @@ impl Server {
     /// # Errors
     /// See [`StartError`].
     pub fn from_listener(listener: TcpListener, settings: &Settings) -> Result<Self, StartError> {
-        let port = listener.local_addr().map_err(StartError::Socket)?.port();
         let origins = Origins::parse(&settings.api.cors_origins)?;
         let validator = Arc::new(validator(settings)?);
         let database = open(&settings.database)?;
@@ -123,7 +120,6 @@ impl Server {
                 TrustedProxies::new(&settings.server.trusted_proxies),
             )),
             settings: web::Data::new(settings.api.clone()),
-            server: web::Data::new(settings.server.clone()),
             metadata: web::Data::new(MetadataDocument::new(&metadata(settings)?).map_err(StartError::Description)?),
             description: web::Data::new(Description::new(&settings.api).map_err(StartError::Description)?),
         };
@@ -135,7 +131,7 @@ impl Server {
             settings: &settings.server,
             tls: None,
         };
-        let Listening { server, stopper } = serve::server::listen(listener, &options, move || {
+        let http = serve::server::listen(listener, &options, move || {
             App::new()
                 .configure(|config| state.mount(config))
                 .configure(|config| routes::mount(config, docs))
@@ -154,9 +150,7 @@ impl Server {
         })
         .map_err(StartError::Socket)?;
         Ok(Self {
-            port,
-            http: server,
-            stopper,
+            http,
             database,
             validator,
         })
@@ -164,7 +158,7 @@ impl Server {
 
     /// The port of the server.
     pub fn port(&self) -> u16 {
-        self.port
+        self.http.port()
     }
 
     /// A handle to stop the server.
@@ -173,8 +167,8 @@ impl Server {
     }
 
     /// Stops the server gracefully.
-    pub fn stopper(&self) -> Stopper {
-        self.stopper.clone()
+    pub fn shutdown_handle(&self) -> ShutdownHandle {
+        self.http.shutdown_handle()
     }
 
     /// Serves until stopped, then closes the database.
@@ -186,10 +180,9 @@ impl Server {
             http,
             database,
             validator,
-            ..
         } = self;
         let key_watch = KeyWatch::start(validator)?;
-        let served = http.await;
+        let served = http.run().await;
         drop(key_watch);
         web::block(move || database.close()).await.map_err(io::Error::other)?;
         served
@@ -207,7 +200,6 @@ struct AppState {
     limits: web::Data<RateLimits>,
     names: web::Data<NameUpdates>,
     settings: web::Data<ApiSettings>,
-    server: web::Data<ServerSettings>,
     metadata: web::Data<MetadataDocument>,
     description: web::Data<Description>,
 }
@@ -223,7 +215,6 @@ impl AppState {
             .app_data(self.limits.clone())
             .app_data(self.names.clone())
             .app_data(self.settings.clone())
-            .app_data(self.server.clone())
             .app_data(self.metadata.clone())
             .app_data(self.description.clone());
     }

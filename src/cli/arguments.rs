@@ -1,7 +1,7 @@
-//! What is looked at in the command line before it is parsed, and what an error about it may repeat.
+//! Rejects secrets in the command line before it is parsed, and removes them from the parser's errors.
 //!
 //! `blogctl cert check "$(cat client.pem)"` puts a private key into an argument. The parser's message would repeat it, and so
-//! would each message about a file of that name.
+//! would every message about a file of that name.
 
 use std::ffi::{OsStr, OsString};
 
@@ -10,10 +10,10 @@ use clap::error::{ContextKind, ContextValue};
 use super::error_report::{WithHint as _, WrongUsage};
 use crate::config::{HIDDEN, SecretKind, secret_kind};
 
-/// Whether an argument holds what belongs into a file.
+/// Rejects an argument that contains a secret.
 ///
 /// # Errors
-/// When one does. It says which, and not what.
+/// If an argument contains one. The message names the position of the argument, not its content.
 pub fn check(arguments: &[OsString]) -> anyhow::Result<()> {
     let mut is_setting = false;
     for (number, argument) in arguments.iter().enumerate().skip(1) {
@@ -23,7 +23,7 @@ pub fn check(arguments: &[OsString]) -> anyhow::Result<()> {
             .strip_prefix("--set=")
             .or_else(|| is_value_of_set.then_some(&*text));
         if value.is_some_and(is_assignment) {
-            // The setting decides what it takes, and what is told of it.
+            // The type of the setting decides what is accepted and what messages show.
             continue;
         }
         let value = text
@@ -35,13 +35,13 @@ pub fn check(arguments: &[OsString]) -> anyhow::Result<()> {
             continue;
         };
         let hint = if kind == SecretKind::Token {
-            "give it in a file, or on standard input: blogctl doctor --token -"
+            "pass it in a file or on standard input: blogctl doctor --token -"
         } else {
-            "save it to a file that only you may read, and give the path of that file"
+            "save it to a file that only you can read, and pass the path of that file"
         };
         let problem = format!(
-            "argument {number} holds {kind}, and is not shown; every user of this machine can read the arguments of a running \
-             command"
+            "argument {number} contains {kind}, which is not shown; every user of this machine can read the arguments of a \
+             running command"
         );
         return Err(WrongUsage(problem)).hint(hint);
     }
@@ -60,9 +60,9 @@ fn is_assignment(text: &str) -> bool {
     text.split_once('=').is_some_and(|(name, _)| is_name(name))
 }
 
-/// Takes out of the parser's error what could be a secret.
+/// Removes from the parser's error everything that could be a secret.
 pub fn hide_secrets(error: &mut clap::Error) {
-    // The name of an option, such as `--san <NAME>`, is the parser's own.
+    // The name of an option, such as `--san <NAME>`, comes from the parser.
     let is_secret = |text: &String| secret_kind(text).is_some_and(|kind| kind.is_certain() || !text.starts_with("--"));
     let hides = |value: &ContextValue| match value {
         ContextValue::String(text) => is_secret(text),
@@ -78,12 +78,12 @@ pub fn hide_secrets(error: &mut clap::Error) {
         error.insert(*kind, ContextValue::String(HIDDEN.to_owned()));
     }
     if !hidden.is_empty() {
-        // "to pass '…' as a value, use …" repeats it.
+        // The suggestion "to pass '…' as a value, use …" repeats the argument.
         error.remove(ContextKind::Suggested);
     }
 }
 
-/// Whether whoever called reads JSON, as far as that can be told of arguments that may be wrong.
+/// Whether the caller expects JSON. The arguments need not be valid.
 pub fn want_json(arguments: &[OsString]) -> bool {
     arguments
         .iter()
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn an_argument_that_holds_a_key_or_a_token_is_named_by_its_place_alone() {
+    fn an_argument_with_a_key_or_a_token_is_named_only_by_its_position() {
         let pem = "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0\n-----END PRIVATE KEY-----";
         let token = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhbGljZSJ9.c2lnbmF0dXJl";
         for arguments in [
@@ -115,12 +115,12 @@ mod tests {
             &["--set", pem, "config"],
             &["migrate", "import", "postgres://u:hunter2@host/db"],
         ] {
-            let told = checked(arguments).expect("an error");
+            let message = checked(arguments).expect("an error");
             assert!(
-                told.contains("argument ") && !told.contains("MII") && !told.contains("eyJ"),
-                "{told}"
+                message.contains("argument ") && !message.contains("MII") && !message.contains("eyJ"),
+                "{message}"
             );
-            assert!(!told.contains("hunter2"), "{told}");
+            assert!(!message.contains("hunter2"), "{message}");
         }
     }
 

@@ -1,5 +1,5 @@
-//! `blogctl cert`: thumbprints of certificates, a new key and certificate, a check and the renewal of the configured ones.
-//! Entra ID is asked by the renewal alone, Azure only where a certificate is there.
+//! `blogctl cert`: shows thumbprints, creates a key and a certificate, and checks and renews the configured certificate. Only
+//! the renewal sends requests to Entra ID, and only a certificate in Key Vault needs requests to Azure.
 
 mod check;
 mod new;
@@ -14,7 +14,7 @@ use clap::{Args, Subcommand};
 
 use crate::config::Settings;
 
-/// Show, make, check and renew the certificate that the web site proves itself with.
+/// Show, create, check and renew the client certificate of the web site.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -36,10 +36,10 @@ enum Action {
     Renew(renew::Renew),
 }
 
-/// Runs one of them. `settings` is asked only where the configured certificate is meant.
+/// Runs a subcommand. `settings` is called only if the subcommand needs the configured certificate.
 ///
 /// # Errors
-/// When a file cannot be read or written, or is not what it should be; the settings' own errors.
+/// If a file cannot be read or written, or has the wrong content; errors in the settings.
 pub fn run(command: CertCommand, settings: impl FnOnce() -> anyhow::Result<Settings>) -> anyhow::Result<ExitCode> {
     match command.action {
         Action::Thumbprint(thumbprint) => thumbprint.run(settings),

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;
 
-/// Print the completions of a shell
+/// Print a completion script for a shell
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -13,14 +13,14 @@ Examples:
   blogctl completions zsh > ~/.zfunc/_blogctl
   blogctl completions fish > ~/.config/fish/completions/blogctl.fish")]
 pub struct Arguments {
-    /// The shell
+    /// Shell for which the script is
     shell: Shell,
 }
 
-/// Prints them.
+/// Prints the completion script.
 ///
 /// # Errors
-/// When stdout cannot be written.
+/// If stdout cannot be written.
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let mut script = Vec::new();
     clap_complete::generate(

@@ -16,14 +16,14 @@ const GIVEN: Style = AnsiColor::Green.on_default();
 /// Values longer than this do not widen their column.
 const WIDEST_VALUE: usize = 48;
 
-/// Show the settings in force, and where each came from
+/// Show the settings in force, and where each comes from
 ///
-/// Secrets are shown as ********. What is wrong is listed all at once, with exit code 2.
+/// Secrets are shown as ********. All invalid settings are listed at once, with exit code 2.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
   blogctl config
-  blogctl config --set log.level=debug    what a flag would change
+  blogctl config --set log.level=debug    the effect of a flag
   blogctl config --json | jq '.\"client.port\".value'")]
 pub struct Arguments {
     /// Print JSON: an object with {value, origin} for each setting
@@ -31,10 +31,10 @@ pub struct Arguments {
     json: bool,
 }
 
-/// Prints them.
+/// Prints the settings.
 ///
 /// # Errors
-/// When settings are wrong, or stdout cannot be written.
+/// If settings are invalid, or stdout cannot be written.
 pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Result<()> {
     let loaded = settings.load_with_origins(Role::Any, Vec::new())?;
     let text = if arguments.json {
@@ -85,7 +85,7 @@ fn as_text(value: &Json) -> String {
         Json::String(text) => text.clone(),
         Json::Array(items) if items.is_empty() => "(none)".to_owned(),
         Json::Array(items) => items.iter().map(as_text).collect::<Vec<_>>().join(", "),
-        // Users and app registrations.
+        // Users and app registrations have names.
         Json::Object(fields) => fields.get("name").map_or_else(|| value.to_string(), as_text),
         other => other.to_string(),
     }

@@ -1,4 +1,4 @@
-//! Asking before data is destroyed, or changed where people work with it.
+//! Asks for confirmation before data is destroyed, or changed in production.
 
 use std::io::{self, IsTerminal, Write};
 
@@ -7,26 +7,26 @@ use super::{
     logging,
 };
 
-/// Asks on a terminal whether to go on. Elsewhere nobody can answer: there it takes `--yes`, which `yes` says was given.
+/// Asks on the terminal before data is destroyed. Without a terminal, `--yes` is required; `yes` says whether it is set.
 ///
 /// # Errors
-/// When the answer is no, or there is no terminal and no `--yes`.
+/// If the answer is no, or there is neither a terminal nor `--yes`.
 pub fn destruction(question: &str, yes: bool) -> anyhow::Result<()> {
-    change(question, yes, "say it with --yes")
+    change(question, yes, "confirm it with --yes")
 }
 
-/// The same, with the `hint` for whoever has no terminal.
+/// Asks on the terminal before data is changed. `hint` says what to do without a terminal.
 ///
 /// # Errors
-/// When the answer is no, or there is no terminal and no `--yes`.
+/// If the answer is no, or there is neither a terminal nor `--yes`.
 pub fn change(question: &str, yes: bool, hint: &str) -> anyhow::Result<()> {
     if yes {
         return Ok(());
     }
     if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
-        return Err(WrongUsage(format!("{question} there is no terminal to answer on"))).hint(hint);
+        return Err(WrongUsage(format!("{question} there is no terminal to ask on"))).hint(hint);
     }
-    // What was logged stands above the question.
+    // Log lines must appear above the question.
     logging::finish();
     let mut stderr = anstream::stderr().lock();
     write!(stderr, "{question} [y/N] ")?;

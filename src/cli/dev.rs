@@ -1,7 +1,7 @@
-//! `blogctl dev`: the whole system in one process, on this machine only, with nothing to set up.
+//! `blogctl dev`: the whole system in one process, only on this machine, without any setup.
 //!
-//! The three servers talk HTTP as they would in three processes. Whatever is written is in one folder. Settings of your
-//! own could point at a real tenant, so only the harmless ones are taken: see [`TAKEN`].
+//! The three servers talk HTTP as in three processes. All files are in one folder. The user's settings may name a real tenant, so
+//! only harmless ones are used: see [`USED_SETTINGS`].
 
 mod folder;
 mod prepare;
@@ -29,14 +29,14 @@ use crate::{
     api,
     config::{ConfigErrorKind, ConfigErrors, Origin, Role, Settings},
     idp,
-    serve::{self, ListenError, descriptors, stop},
+    serve::{self, ListenError, descriptors, shutdown},
     vault, web,
 };
 
 pub use self::folder::is_database;
 
-/// Settings that `dev` takes from you; all others it sets itself.
-const TAKEN: [&str; 5] = [
+/// The user's settings that `dev` uses. It sets all others itself.
+const USED_SETTINGS: [&str; 5] = [
     "log.level",
     "api.rate_limits",
     "api.require_app_roles",
@@ -44,38 +44,38 @@ const TAKEN: [&str; 5] = [
     "idp.access_token_seconds",
 ];
 
-/// What is logged unless log.level is set: requests would bury the summary.
-const QUIET: &str = "warn";
+/// Log level unless `log.level` is set: a line for each request would hide the summary.
+const DEFAULT_LOG_LEVEL: &str = "warn";
 
 const LOOPBACK: &str = "127.0.0.1";
 const OTHER_FOLDER: &str = "name another folder with --data-dir FOLDER";
 
-/// Run everything on this machine: web site, API and a look-alike of Entra ID
+/// Run everything on this machine: web site, API and an Entra ID emulator
 ///
-/// Needs no tenant and no settings. Makes a folder .blogctl with a key and a certificate, registers the certificate with
-/// the look-alike, and keeps posts in SQLite; a second start uses all of it again. Listens on this machine only.
+/// Needs no tenant and no settings. Creates a folder .blogctl with a key and a certificate, registers the certificate in the
+/// emulator, and stores posts in SQLite. The next start uses them again. Listens only on this machine.
 ///
-/// Of your own settings only log.level, api.rate_limits, api.require_app_roles, idp.users and idp.access_token_seconds are
-/// taken, so that a blog.toml for a real tenant does no harm here.
+/// Of your own settings, it uses only log.level, api.rate_limits, api.require_app_roles, idp.users and
+/// idp.access_token_seconds, so that a blog.toml for a real tenant has no effect here.
 #[derive(Debug, Clone, Args)]
 #[command(after_long_help = "\
 Examples:
   blogctl dev
-  blogctl dev --client-port 5050    when another program has port 5000
-  blogctl dev --set log.level=info  with a line for each request
+  blogctl dev --client-port 5050    if another program uses port 5000
+  blogctl dev --set log.level=info  log each request
   blogctl dev --set api.require_app_roles=true
-                                    app roles decide who reads, writes and administrates
+                                    app roles decide who reads, writes and administers
   blogctl dev --credential key-vault
-                                    the key in a look-alike of Azure Key Vault
+                                    the private key in a Key Vault emulator
   blogctl dev --fresh               start over: new posts, key and certificate
 
-The same as three processes, each in a terminal of its own:
+The same as three processes, each in its own terminal:
   set -a; eval \"$(blogctl dev --print-env)\"; set +a
   blogctl serve-idp
   blogctl serve-api
   blogctl serve-client")]
 pub struct Arguments {
-    /// Port of the identity provider; 0 picks a free one
+    /// Port of the Entra ID emulator; 0 picks a free one
     #[arg(long, value_name = "PORT", default_value_t = 9000)]
     idp_port: u16,
     /// Port of the API; 0 picks a free one
@@ -84,16 +84,16 @@ pub struct Arguments {
     /// Port of the web site; 0 picks a free one
     #[arg(long, value_name = "PORT", default_value_t = 5000)]
     client_port: u16,
-    /// Port of the key vault, with --credential key-vault; 0 picks a free one
+    /// Port of the Key Vault emulator, with --credential key-vault; 0 picks a free one
     #[arg(long, value_name = "PORT", default_value_t = 9001)]
     vault_port: u16,
-    /// What the web site proves itself with
+    /// Credential of the web site
     #[arg(long, value_enum, default_value_t = CredentialKind::File, conflicts_with = "print_env")]
     credential: CredentialKind,
-    /// Folder of key, certificate and database
+    /// Folder for key, certificate and database
     #[arg(long, value_name = "FOLDER", default_value = ".blogctl")]
     data_dir: PathBuf,
-    /// Start over: delete what dev made in its folder, after naming it
+    /// Start over: list the files that dev created in its folder, and delete them
     #[arg(long)]
     fresh: bool,
     /// Print NAME=value lines for serve-idp, serve-api and serve-client, and exit
@@ -101,19 +101,19 @@ pub struct Arguments {
     print_env: bool,
 }
 
-/// Where the site's private key is.
+/// Where the private key of the site is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum CredentialKind {
-    /// In a file: the site signs
+    /// A file; the site signs
     File,
-    /// In a look-alike of Azure Key Vault: the vault signs, and the site has no key
+    /// An emulator of Azure Key Vault, which signs; the site has no private key
     KeyVault,
 }
 
 /// Runs until SIGINT or SIGTERM.
 ///
 /// # Errors
-/// When a port or the folder is in use, or something cannot be made.
+/// If a port or the folder is in use, or a file cannot be created.
 pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Result<()> {
     let own = own_settings(settings)?;
     let data_dir = std::path::absolute(&arguments.data_dir)?;
@@ -126,7 +126,7 @@ pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Resul
             &own,
         );
     }
-    // Before anything is written: a port in use leaves nothing half-started.
+    // Before anything is written, so that a port in use leaves nothing half-started.
     let sockets = Sockets::bind(arguments)?;
     let plan = Plan {
         data_dir,
@@ -138,25 +138,25 @@ pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Resul
         folder.delete_own_files()?;
     }
     let prepared = prepare::prepare(&folder, &plan, &own)?;
-    // The folder stays locked until the servers have stopped.
+    // `folder` stays locked until the servers have stopped.
     serve(sockets, &prepared, &plan)
 }
 
 fn print_env(plan: &Plan, own: &Settings) -> anyhow::Result<()> {
     match Folder::open(&plan.data_dir) {
-        // Whoever runs there has prepared everything.
+        // The `dev` that uses the folder has prepared it.
         Err(FolderError::InUse(_)) => {}
         opened => drop(prepare::prepare(&opened.hint(OTHER_FOLDER)?, plan, own)?),
     }
     summary::print(&print_env::lines(&plan.values(own)?))
 }
 
-/// The user's settings, of which only [`TAKEN`] count: mistakes in others are no concern of `dev`.
+/// The user's settings. Only [`USED_SETTINGS`] are used, so errors in others are ignored.
 fn own_settings(arguments: &SettingsArguments) -> anyhow::Result<Settings> {
-    if let Some(name) = arguments.set_names().find(|name| !TAKEN.contains(name)) {
-        let taken = TAKEN.join(", ");
-        return Err(WrongUsage(format!("dev does not take {name} from you: only {taken}")))
-            .hint("run serve-idp, serve-api and serve-client with settings of your own");
+    if let Some(name) = arguments.set_names().find(|name| !USED_SETTINGS.contains(name)) {
+        let used = USED_SETTINGS.join(", ");
+        return Err(WrongUsage(format!("dev does not use the setting {name}: only {used}")))
+            .hint("run serve-idp, serve-api and serve-client with your own settings");
     }
     let (mut loaded, mut errors) = Settings::load_leniently(&arguments.sources(Vec::new()), Role::Any);
     errors.retain(|error| {
@@ -164,7 +164,7 @@ fn own_settings(arguments: &SettingsArguments) -> anyhow::Result<Settings> {
         error.kind == ConfigErrorKind::UnreadableFile
             || is_of("log.")
             || is_of("idp.")
-            || TAKEN.contains(&error.setting.as_str())
+            || USED_SETTINGS.contains(&error.setting.as_str())
     });
     if !errors.is_empty() {
         return Err(ConfigErrors(errors).into());
@@ -176,7 +176,7 @@ fn own_settings(arguments: &SettingsArguments) -> anyhow::Result<Settings> {
             .any(|entry| entry.name == name && entry.origin == Origin::Default)
     };
     if is_default("log.level") {
-        QUIET.clone_into(&mut loaded.settings.log.level);
+        DEFAULT_LOG_LEVEL.clone_into(&mut loaded.settings.log.level);
     }
     logging::start(&loaded.settings.log);
     Ok(loaded.settings)
@@ -217,8 +217,8 @@ impl Sockets {
 }
 
 impl Arguments {
-    /// The ports asked for, whoever has them: it may be the very system whose settings are printed. 0 becomes a port
-    /// that is free now.
+    /// The requested ports, even if they are in use: possibly by the system whose settings are printed. 0 becomes a port that is
+    /// free now.
     fn ports_for_others(&self) -> anyhow::Result<Ports> {
         let free = Sockets::bind(&Self {
             idp_port: 0,
@@ -240,7 +240,7 @@ impl Arguments {
 fn listen(port: u16, flag: &str) -> anyhow::Result<TcpListener> {
     match serve::listen(LOOPBACK, port) {
         Err(error @ ListenError::InUse { .. }) => Err(error).hint(format!(
-            "choose another with {flag} PORT (0 picks a free one), or stop the program that listens there"
+            "choose another port with {flag} PORT (0 picks a free one), or stop the program that uses it"
         )),
         other => Ok(other?),
     }
@@ -249,25 +249,25 @@ fn listen(port: u16, flag: &str) -> anyhow::Result<TcpListener> {
 fn serve(sockets: Sockets, prepared: &Prepared, plan: &Plan) -> anyhow::Result<()> {
     let settings = &prepared.settings;
     descriptors::raise_limit();
-    // Before the site, which asks it while it starts.
+    // Before the site, which sends requests to it while it starts.
     let key = plan.data_dir.join(folder::KEY_AND_CERTIFICATE);
     let _vault = sockets
         .vault
         .map(|socket| vault::Server::start(socket, VAULT_CERTIFICATE, &key))
         .transpose()?;
     rt::System::new().block_on(async {
-        let idp = idp::Server::on(sockets.idp, settings)?;
+        let idp = idp::Server::from_listener(sockets.idp, settings)?;
         let api = api::Server::from_listener(sockets.api, settings)?;
-        let web = web::Server::on(sockets.client, settings)?;
+        let web = web::Server::from_listener(sockets.client, settings)?;
         let handles = vec![idp.handle(), api.handle(), web.handle()];
-        let stoppers = vec![idp.stopper(), api.stopper(), web.stopper()];
+        let shutdown_handles = vec![idp.shutdown_handle(), api.shutdown_handle(), web.shutdown_handle()];
         let runs: Vec<Run> = vec![Box::pin(idp.run()), Box::pin(api.run()), Box::pin(web.run())];
         let run = async {
-            // Not before signals are caught: whoever reads this may send one at once.
+            // After signal handlers are installed: a reader of the summary may send a signal at once.
             summary::print(&summary::started(plan, prepared)).map_err(io::Error::other)?;
             all(handles.clone(), runs).await
         };
-        stop::on_signal(stoppers, Duration::ZERO, run).await?;
+        shutdown::on_signal(shutdown_handles, Duration::ZERO, run).await?;
         summary::print(&summary::stopped(plan))?;
         Ok(())
     })
@@ -275,7 +275,7 @@ fn serve(sockets: Sockets, prepared: &Prepared, plan: &Plan) -> anyhow::Result<(
 
 type Run = Pin<Box<dyn Future<Output = io::Result<()>>>>;
 
-/// Runs the servers side by side. When one ends, the others are stopped too, and its error is the outcome.
+/// Runs the servers concurrently. When one ends, the others are stopped, too, and its error is returned.
 async fn all(handles: Vec<ServerHandle>, runs: Vec<Run>) -> io::Result<()> {
     let tasks: Vec<_> = runs.into_iter().map(rt::spawn).collect();
     let (first, _, others) = futures_util::future::select_all(tasks).await;

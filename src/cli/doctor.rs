@@ -1,5 +1,5 @@
-//! `blogctl doctor`: whether a site and an API with these settings would work, found out without a user and without
-//! changing anything; and why a given access token is taken or refused.
+//! `blogctl doctor`: checks whether a site and an API with these settings work, without a user and without changing anything; and
+//! explains why the API accepts or rejects an access token.
 
 mod addresses;
 mod api;
@@ -36,27 +36,27 @@ use crate::config::{Loaded, Origin, Role, Settings};
 
 /// Find out what is wrong, and what to do about it
 ///
-/// Checks settings, clock, Entra ID and its signing keys, what the site proves itself with, addresses, cookie key, sessions,
-/// API and database; asks Entra ID for a token of the application's own to see whether it accepts each credential. Needs no
-/// user, and changes nothing but for one record in Redis, which it removes again. With --token it tells claim by claim why the
-/// API takes or refuses an access token.
+/// Checks settings, clock, Entra ID and its signing keys, the site's credentials, addresses, cookie key, sessions, API and
+/// database. Requests a token for the application itself from Entra ID, to see whether it accepts each credential. Needs no
+/// user, and changes nothing except one record in Redis, which it deletes. With --token, explains claim by claim why the API
+/// accepts or rejects an access token.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
-Exit codes: 0 all is well, warnings at most; 1 a check failed, or the token is refused; 2 wrong usage.
+Exit codes: 0 no check failed (there may be warnings); 1 a check failed, or the token is rejected; 2 invalid arguments.
 
 Examples:
   blogctl doctor
   blogctl doctor --role api --json
   blogctl doctor --token token.txt
-  pbpaste | blogctl doctor --token -    keeps the token out of files and of the shell's history")]
+  pbpaste | blogctl doctor --token -    keeps the token out of files and the shell's history")]
 pub struct Arguments {
-    /// Check what this role needs; without it, what the settings are for, or both
+    /// Role to check [default: the roles whose settings are set, or both]
     #[arg(long, value_enum)]
     role: Option<RoleName>,
     /// Print JSON
     #[arg(long)]
     json: bool,
-    /// Longest time for one answer; a check may need two
+    /// Timeout of one request; a check may send two
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=120))]
     timeout: u64,
     /// Explain this access token instead; - reads it from standard input
@@ -72,13 +72,13 @@ enum RoleName {
     Client,
 }
 
-/// What the checks look at.
+/// What the checks inspect.
 pub struct DoctorContext {
     settings: Settings,
     client: bool,
     api: bool,
     timeout: Duration,
-    /// What `client.credential` lists, for all checks that need it.
+    /// The entries of `client.credential`, loaded once for all checks.
     credentials: OnceLock<Result<Vec<Entry>, String>>,
 }
 
@@ -88,17 +88,17 @@ impl DoctorContext {
     }
 }
 
-/// Checks, and prints what was found.
+/// Runs the checks, and prints the findings.
 ///
 /// # Errors
-/// When the token cannot be read, or stdout not be written.
+/// If the token cannot be read, or stdout cannot be written.
 pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Result<ExitCode> {
     let timeout = Duration::from_secs(arguments.timeout);
     let sources = settings.sources(Vec::new());
     if let Some(file) = &arguments.token {
         let (loaded, errors) = Settings::load_leniently(&sources, Role::Api);
         start_logging(&loaded);
-        return token::run(file, &within(loaded.settings, timeout), errors, arguments.json);
+        return token::run(file, &limited(loaded.settings, timeout), errors, arguments.json);
     }
     let (loaded, mut errors) = Settings::load_leniently(&sources, Role::Any);
     start_logging(&loaded);
@@ -123,7 +123,7 @@ pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Resul
         .count();
     let (first, failed) = settings_errors::findings(&errors, &loaded.warnings, given);
     let context = Arc::new(DoctorContext {
-        settings: within(loaded.settings, timeout),
+        settings: limited(loaded.settings, timeout),
         client,
         api,
         timeout,
@@ -140,7 +140,7 @@ pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Resul
     })
 }
 
-/// In the order in which they are shown.
+/// The checks in the order of the report.
 fn checks(context: &DoctorContext) -> Vec<Check> {
     let mut checks = vec![entra::clock(), entra::discovery(), entra::signing_keys()];
     if context.client {
@@ -159,8 +159,9 @@ fn checks(context: &DoctorContext) -> Vec<Check> {
     checks
 }
 
-/// No request may take longer than a check, and no file may be written: one that root has written the service cannot read.
-fn within(mut settings: Settings, timeout: Duration) -> Settings {
+/// Limits the timeouts of requests, and turns off the cache file of signing keys: the service could not read one that root has
+/// written.
+fn limited(mut settings: Settings, timeout: Duration) -> Settings {
     settings.entra.timeout = settings.entra.timeout.min(timeout);
     settings.client.api_timeout = settings.client.api_timeout.min(timeout);
     settings.redis.timeout = settings.redis.timeout.min(timeout);
@@ -168,7 +169,7 @@ fn within(mut settings: Settings, timeout: Duration) -> Settings {
     settings
 }
 
-/// Which roles the settings are for: those of which something that only they need is given. Neither means both.
+/// The roles (site, API) that have one of their own settings set. If neither has, both.
 fn roles_of(loaded: &Loaded) -> (bool, bool) {
     let is_given = |names: &[&str]| {
         loaded
@@ -191,7 +192,7 @@ fn roles_of(loaded: &Loaded) -> (bool, bool) {
     if client || api { (client, api) } else { (true, true) }
 }
 
-/// What the checks find is in the report; the log stays silent unless somebody wants it.
+/// Starts logging, but with the level `off` by default, because the findings are in the report.
 fn start_logging(loaded: &Loaded) {
     let is_default = loaded
         .entries

@@ -1,5 +1,5 @@
-//! `blogctl entra`: the app registrations that the settings need, and how existing ones differ from them. Nothing is
-//! asked of Entra ID: who has the rights runs the commands.
+//! `blogctl entra`: describes the app registrations that the settings need, and compares existing ones. It sends no requests to
+//! Entra ID: an administrator runs the commands.
 
 mod diff;
 mod manifest;
@@ -35,10 +35,10 @@ enum Action {
     Diff(diff::Diff),
 }
 
-/// Runs one of them.
+/// Runs a subcommand.
 ///
 /// # Errors
-/// When settings are wrong, a file cannot be read or stdout not be written.
+/// If settings are invalid, a file cannot be read, or stdout cannot be written.
 pub fn run(command: &EntraCommand, settings: &SettingsArguments) -> anyhow::Result<ExitCode> {
     let settings = settings.load(Role::Any, Vec::new())?;
     match &command.action {
@@ -47,7 +47,7 @@ pub fn run(command: &EntraCommand, settings: &SettingsArguments) -> anyhow::Resu
     }
 }
 
-/// What the settings lead to. A credential that cannot be read is told there, and keeps nobody from the rest.
+/// The registrations that the settings need. A credential that cannot be read is reported there, and does not prevent the rest.
 fn wanted(settings: &Settings) -> anyhow::Result<ExpectedRegistrations> {
     let Addresses {
         public_url,

@@ -19,7 +19,7 @@ use crate::{
     db::DbError,
     entra::CredentialError,
     hint::Hint,
-    web,
+    idp, web,
 };
 
 /// Exit code for invalid arguments or settings, the same that clap uses.
@@ -169,6 +169,7 @@ const HINTED_ERRORS: &[HintOf] = &[
     hint_of::<IssueError>,
     hint_of::<DbError>,
     hint_of::<api::StartError>,
+    hint_of::<idp::StartError>,
     hint_of::<web::StartError>,
 ];
 

@@ -1,4 +1,4 @@
-//! Logs: one line each on stderr, as text (time, level, target, message, request id) or as JSON.
+//! Writes the log to stderr, one line per record: text (time, level, target, message, request id) or JSON.
 
 mod background;
 
@@ -23,26 +23,26 @@ use serde_json::{Map, Value as Json, json};
 use self::background::Background;
 use crate::config::{LogFormat, LogSettings};
 
-/// At `trace` this writes every byte that is sent and received, tokens and assertions included: whoever asks for all that there
-/// is to log does not ask for those.
+/// At `trace`, this target logs every byte that is sent and received, including tokens and assertions. They must not get into
+/// the log, even if the operator sets the level to `trace`.
 const WIRE: &str = "ureq_proto::util";
 
-/// Says at `info` how the web framework works inside: worker threads, runtime, its own words for a signal.
+/// At `info`, this target logs internals of the web framework: worker threads, runtime, signals.
 const FRAMEWORK: &str = "actix_server";
 
-/// Target of what this module itself has to say.
+/// Target of the records of this module.
 const OWN: &str = "blogctl::log";
 
-/// Longest wait for stderr to take the last message of a process.
-const LAST_WORDS: Duration = Duration::from_secs(2);
+/// Longest wait until stderr accepts the last message of the process.
+const LAST_MESSAGE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Calls each malformed request an error, and does not know whose it is; [`crate::serve::server`] has the line.
+/// Logs each malformed request as an error, without the client. [`crate::serve::server`] logs such requests instead.
 const MALFORMED: &str = "actix_http::h1::dispatcher";
 
-/// The lines on their way, when they are not written at once.
+/// The thread that writes the log, if it could be started.
 static BACKGROUND: OnceLock<Background> = OnceLock::new();
 
-/// Starts logging; a second call changes nothing. The settings have been checked.
+/// Starts logging; a second call changes nothing. The settings are valid already.
 pub fn start(settings: &LogSettings) {
     let mut builder = env_logger::Builder::new();
     if !settings
@@ -51,7 +51,7 @@ pub fn start(settings: &LogSettings) {
         .split(',')
         .any(|part| ["debug", "trace"].contains(&part.trim()))
     {
-        // Before the settings: whoever names the framework there gets it.
+        // Before the filters of the settings, so that they can name the framework.
         builder.filter_module(FRAMEWORK, LevelFilter::Warn);
     }
     let is_coloured = AutoStream::choice(&io::stderr()) != ColorChoice::Never;
@@ -71,7 +71,7 @@ pub fn start(settings: &LogSettings) {
             let (time, level, target) = (line.timestamp_millis(), record.level(), record.target());
             write!(line, "{time} {style}{level:<5}{style:#} {target} ")?;
             write!(OneLine(line), "{}", record.args())?;
-            // It fails only if the line cannot be written to.
+            // Fails only if the line cannot be written.
             record.key_values().visit(&mut AsText(line)).map_err(io::Error::other)?;
             writeln!(line)
         }),
@@ -81,33 +81,33 @@ pub fn start(settings: &LogSettings) {
         }),
     };
     if builder.try_init().is_err() {
-        log::debug!("logging runs already");
+        log::debug!("logging is already running");
     }
 }
 
-/// Waits until all that was logged is on stderr: before the process ends, and before anything else is said there.
+/// Waits until all log lines are on stderr: before the process ends, and before anything else is written there.
 pub fn finish() {
     if let Some(background) = BACKGROUND.get() {
         background.finish();
     }
 }
 
-/// Says the last words of a process on stderr, behind what was logged. A reader that is stuck holds up nothing for longer than
-/// [`LAST_WORDS`].
+/// Writes the last message of the process to stderr, after the log lines. Waits at most [`LAST_MESSAGE_TIMEOUT`] for a reader
+/// that is stuck.
 pub fn write_last(text: String) {
     finish();
-    let (said, is_said) = mpsc::channel();
-    let saying = thread::Builder::new().name("last words".to_owned()).spawn(move || {
-        // Nothing can be told when stderr is closed; the exit code still says it.
+    let (send, receive) = mpsc::channel();
+    let writer = thread::Builder::new().name("last message".to_owned()).spawn(move || {
+        // If stderr is closed, only the exit code remains.
         let _ = anstream::stderr().lock().write_all(text.as_bytes());
-        let _ = said.send(());
+        let _ = send.send(());
     });
-    if saying.is_ok() {
-        let _ = is_said.recv_timeout(LAST_WORDS);
+    if writer.is_ok() {
+        let _ = receive.recv_timeout(LAST_MESSAGE_TIMEOUT);
     }
 }
 
-/// In the background, also on a terminal: one on which somebody pressed Ctrl-S takes nothing.
+/// Writes in the background, also to a terminal: after Ctrl-S, a terminal accepts nothing.
 fn target(format: LogFormat) -> Target {
     let notice = match format {
         LogFormat::Text => loss_in_text,
@@ -122,26 +122,26 @@ fn target(format: LogFormat) -> Target {
     }
 }
 
-/// A panic is a line of the log like any other: written at once, it would wait for a reader that is stuck, and with it the thread
-/// that serves requests.
+/// Logs panics like other records. The default hook would block a thread that serves requests while the reader of stderr is
+/// stuck.
 fn log_panics() {
     let log = |info: &PanicHookInfo<'_>| {
         let thread = thread::current();
-        let (thread, place) = (thread.name().unwrap_or("without a name"), info.location());
-        let place = place.map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
-        // Only what stands in the code itself: a message that is put together may hold a part of a token or a key.
+        let (thread, location) = (thread.name().unwrap_or("without a name"), info.location());
+        let location = location.map_or_else(|| "an unknown location".to_owned(), ToString::to_string);
+        // Only literal messages: a formatted message may contain a part of a token or a key.
         let message = info
             .payload()
             .downcast_ref::<&'static str>()
             .copied()
-            .unwrap_or("see there");
+            .unwrap_or("see the source");
         if log::log_enabled!(target: OWN, log::Level::Error) {
-            log::error!(target: OWN, "thread {thread} panicked at {place}: {message}");
+            log::error!(target: OWN, "thread {thread} panicked at {location}: {message}");
         } else {
-            write_last(format!("thread {thread} panicked at {place}: {message}\n"));
+            write_last(format!("thread {thread} panicked at {location}: {message}\n"));
         }
         if thread == "main" {
-            // With it the process ends.
+            // The process ends with its main thread.
             finish();
         }
     };
@@ -160,12 +160,12 @@ fn loss_in_json(lost: u64) -> String {
 fn loss(lost: u64) -> String {
     let lines = if lost == 1 { "line" } else { "lines" };
     format!(
-        "{} {lines} lost: stderr took no more, and a server does not wait for its log",
+        "{} {lines} lost: the reader of stderr did not keep up, and a server does not wait for its log",
         thousands(lost)
     )
 }
 
-/// As other lines have it.
+/// The time in the format of other lines.
 fn now() -> String {
     Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true)
 }
@@ -183,12 +183,12 @@ fn thousands(number: u64) -> String {
     text
 }
 
-/// What a record has beside its message, such as `request_id`, as ` key=value`.
+/// Writes the fields of a record, such as `request_id`, as ` key=value`.
 struct AsText<'w, W>(&'w mut W);
 
 impl<'kvs, W: Write> VisitSource<'kvs> for AsText<'_, W> {
     fn visit_pair(&mut self, key: Key<'kvs>, value: Value<'kvs>) -> Result<(), Error> {
-        if is_nothing(&value) {
+        if is_absent(&value) {
             return Ok(());
         }
         write!(self.0, " {key}=")?;
@@ -196,24 +196,24 @@ impl<'kvs, W: Write> VisitSource<'kvs> for AsText<'_, W> {
     }
 }
 
-/// The same as members of an object.
+/// Collects the fields of a record as members of an object.
 struct AsMembers(Map<String, Json>);
 
 impl<'kvs> VisitSource<'kvs> for AsMembers {
     fn visit_pair(&mut self, key: Key<'kvs>, value: Value<'kvs>) -> Result<(), Error> {
-        if !is_nothing(&value) {
+        if !is_absent(&value) {
             self.0.insert(key.to_string(), Json::String(value.to_string()));
         }
         Ok(())
     }
 }
 
-/// Empty text stands for a field that this record does not have.
-fn is_nothing(value: &Value<'_>) -> bool {
+/// An empty text means that the record has no such field.
+fn is_absent(value: &Value<'_>) -> bool {
     value.to_borrowed_str().is_some_and(str::is_empty)
 }
 
-/// Passes text on without control characters, so that what a client sends can neither forge a line nor steer a terminal.
+/// Escapes control characters, so that input of a client can neither forge a log line nor control a terminal.
 struct OneLine<'w, W>(&'w mut W);
 
 impl<W: Write> OneLine<'_, W> {
@@ -247,7 +247,7 @@ impl<W: Write> fmt::Write for OneLine<'_, W> {
 /// One object: `time`, `level`, `target`, `message`, and the fields under their own names.
 fn as_json(time: &str, record: &Record<'_>) -> Json {
     let mut members = AsMembers(Map::new());
-    // It fails only if the visitor does.
+    // Fails only if the visitor fails, which it does not.
     let _ = record.key_values().visit(&mut members);
     let own = [
         ("time", json!(time)),
@@ -264,7 +264,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lost_lines_are_told_in_one_line_of_either_format() {
+    fn lost_lines_are_reported_in_one_line_of_either_format() {
         for (number, expected) in [
             (1, "1"),
             (999, "999"),

@@ -17,9 +17,9 @@ use crate::{
     },
 };
 
-/// Bring the database's schema up to date, and take over another system's posts
+/// Migrate the database schema, and import posts from the Python system
 ///
-/// serve-api does so itself on SQLite when it starts; for PostgreSQL, run it before a new version serves.
+/// On SQLite, serve-api applies migrations when it starts. For PostgreSQL, run this before you start a new version.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -33,15 +33,15 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Apply pending migrations, all or none
+    /// Apply all pending migrations, or none if one fails
     Run,
-    /// Revert the newest migration, and lose what its tables and columns hold
+    /// Revert the newest migration, and lose the data in its tables and columns
     Revert {
-        /// Do not ask
+        /// Do not ask for confirmation
         #[arg(long)]
         yes: bool,
     },
-    /// List the migrations, and which are applied
+    /// List the migrations, and whether each is applied
     Status {
         /// Print JSON: an array of {version, name, applied}
         #[arg(long)]
@@ -50,22 +50,24 @@ enum Action {
     Import(import::Arguments),
 }
 
-/// Does it, and prints what was done.
+/// Runs the subcommand, and prints what it did.
 ///
 /// # Errors
-/// When settings are wrong, reverting is not confirmed, or the database fails.
+/// If settings are invalid, the user does not confirm, or the database fails.
 pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Result<()> {
     let settings = settings.load(Role::Any, Vec::new())?;
     let database = || Database::open(&settings.database);
     let lines = match &arguments.action {
         Action::Run => apply(&database()?)?,
-        // Opening would make the file that nothing can be reverted in.
+        // Opening the database would create an empty file.
         Action::Revert { .. } if !migrate::inspect(&settings.database)?.exists => {
-            return Err(anyhow!("there is no database yet, so there is nothing to revert"))
-                .hint("blogctl config shows which one database.url (DATABASE_URL) names");
+            return Err(anyhow!(
+                "the database does not exist yet, so there is nothing to revert"
+            ))
+            .hint("see blogctl config for the value of database.url (DATABASE_URL)");
         }
         Action::Revert { yes } => revert(&database()?, *yes)?,
-        // Only looked at: asking makes no file and no table.
+        // Inspects the database without creating a file or a table.
         Action::Status { json } => status(&migrate::inspect(&settings.database)?, *json)?,
         Action::Import(arguments) => import::run(arguments, &settings, &database()?)?,
     };
@@ -94,7 +96,7 @@ fn revert(database: &Database, yes: bool) -> anyhow::Result<Vec<String>> {
         return Ok(vec![format!("{} has no migration to revert", database.url())]);
     };
     confirm::destruction(
-        &format!("revert {} of {}, and lose what it holds?", newest.name, database.url()),
+        &format!("revert {} of {}, and lose its data?", newest.name, database.url()),
         yes,
     )?;
     let reverted = migrate::revert(database)?;
@@ -115,13 +117,13 @@ fn status(found: &Inspection, json: bool) -> anyhow::Result<Vec<String>> {
     };
     let mut lines = vec![found.url.to_string()];
     if !found.exists {
-        lines.push("  there is no such file yet".to_owned());
+        lines.push("  the file does not exist yet".to_owned());
     }
     lines.extend(migrations.iter().map(line));
     if found.is_python {
         lines.push(format!("  this is a database of the Python system: {HOW_TO_IMPORT}"));
     } else if migrations.iter().any(|migration| !migration.applied) {
-        lines.push("apply what is pending with blogctl migrate run".to_owned());
+        lines.push("apply pending migrations with blogctl migrate run".to_owned());
     }
     Ok(lines)
 }

@@ -7,10 +7,10 @@ use clap::Args;
 use super::settings::SettingsArguments;
 use crate::{api::Description, config::Role};
 
-/// Print the description of the API (OpenAPI 3.1, JSON)
+/// Print the OpenAPI 3.1 description of the API as JSON
 ///
-/// The same that a running API gives at /v1/openapi.json, with the sign-in addresses and limits of these settings. Needs
-/// no server, and no setting has to be there.
+/// A running API serves the same description at /v1/openapi.json, with the sign-in URLs and limits of these settings. This
+/// command needs no server, and requires no settings.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -18,10 +18,10 @@ Examples:
   blogctl openapi | jq '.paths | keys'")]
 pub struct Arguments {}
 
-/// Prints it.
+/// Prints the description.
 ///
 /// # Errors
-/// When settings are wrong, or stdout cannot be written.
+/// If settings are invalid, or stdout cannot be written.
 pub fn run(settings: &SettingsArguments) -> anyhow::Result<()> {
     let settings = settings.load(Role::Any, Vec::new())?;
     let description = Description::new(&settings.api)?;

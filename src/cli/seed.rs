@@ -18,55 +18,53 @@ use crate::{
 
 /// Add sample users and posts to the database
 ///
-/// The same --seed gives the same rows, times and object ids included. Users of the seed that are there already write
-/// more posts. Users belong to the tenant of the setting entra.tenant_id, or without one to that of the development
-/// identity provider.
+/// The same --seed creates the same rows, including times and object IDs. If its users exist already, they write more posts.
+/// The users belong to the tenant of the setting entra.tenant_id, or to that of the Entra ID emulator if it is not set.
 ///
-/// Asks first when the setting server.environment is production, which it is unless set, and the database is not that of
-/// blogctl dev.
+/// Asks first if the setting server.environment is production, which is the default, unless the database is that of blogctl
+/// dev.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
   blogctl seed
-  blogctl seed --set database.url=.blogctl/blog.db    the database of blogctl dev: nothing is asked
+  blogctl seed --set database.url=.blogctl/blog.db    the database of blogctl dev, without a question
   blogctl seed --users 5 --count 50
-  blogctl seed --clear --yes --count 100000    in place of everything that is there
+  blogctl seed --clear --yes --count 100000    replace everything in the database
   blogctl seed --seed 7                        other posts
   blogctl seed --set database.url=sqlite:///./other.db")]
 pub struct Arguments {
-    /// How many users write, 1 to 10000
+    /// Number of users who write, 1 to 10000
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = value_parser!(u32).range(1..=10_000))]
     users: u32,
-    /// How many posts to add, 0 to 10000000
+    /// Number of posts to add, 0 to 10000000
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = value_parser!(u64).range(0..=10_000_000))]
     count: u64,
-    /// Another number, other users and posts
+    /// Seed of the generator; another seed creates other users and posts
     #[arg(long, value_name = "N", default_value_t = DEFAULT_SEED)]
     seed: u64,
-    /// Delete every post and every user first; asks before it does
+    /// Delete all posts and users first, after confirmation
     #[arg(long)]
     clear: bool,
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(long)]
     yes: bool,
 }
 
-/// Adds them, and prints what was done.
+/// Adds the sample data, and prints a summary.
 ///
 /// # Errors
-/// When settings are wrong, deletion is not confirmed, or the database fails.
+/// If settings are invalid, the user does not confirm, or the database fails.
 pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Result<()> {
     let settings = settings.load(Role::Any, Vec::new())?;
     let url = DatabaseUrl::parse(&settings.database.url)?;
     if arguments.clear {
-        confirm::destruction(&format!("delete every post and every user in {url}?"), arguments.yes)?;
+        confirm::destruction(&format!("delete all posts and users in {url}?"), arguments.yes)?;
     } else if settings.server.environment == Environment::Production && !is_of_dev(&url) {
-        let question =
-            format!("add sample posts to {url}? server.environment is production, and people may read them there;");
+        let question = format!("add sample posts to {url}? server.environment is production, so users may see them;");
         confirm::change(
             &question,
             arguments.yes,
-            "say it with --yes, or set server.environment to development",
+            "confirm it with --yes, or set server.environment to development",
         )?;
     }
     let database = open(&settings)?;
@@ -103,12 +101,12 @@ pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Resul
     Ok(())
 }
 
-/// Whether it is a database that `blogctl dev` has made, in any folder: nobody works with it.
+/// Whether `blogctl dev` created the database, in any folder: it is not a production database.
 fn is_of_dev(url: &DatabaseUrl) -> bool {
     matches!(url, DatabaseUrl::Sqlite(path) if dev::is_database(path))
 }
 
-/// The database with its schema: an SQLite file gets it here, PostgreSQL from whoever runs the migrations.
+/// Opens the database. Migrations of an SQLite file are applied here; those of PostgreSQL are left to the operator.
 fn open(settings: &Settings) -> anyhow::Result<Database> {
     let database = Database::open(&settings.database)?;
     if matches!(database.url(), DatabaseUrl::Sqlite(_)) {
@@ -129,7 +127,7 @@ fn tenant(settings: &Settings) -> anyhow::Result<Uuid> {
     })?)
 }
 
-/// A bar on a terminal, nothing elsewhere.
+/// A progress bar on a terminal, otherwise nothing.
 fn progress(posts: u64) -> ProgressBar {
     if !io::stderr().is_terminal() {
         return ProgressBar::hidden();

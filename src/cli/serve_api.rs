@@ -3,23 +3,20 @@
 use clap::Args;
 
 use super::{
-    serving::{Bound, http_url, listening, serve},
+    serving::{Bound, http_url, serve},
     settings::{SettingsArguments, flag},
 };
-use crate::{
-    api::{Server, StartError},
-    config::Role,
-};
+use crate::{api::Server, config::Role};
 
 /// Serve the REST API of blog posts
 ///
-/// Lets in only requests with a valid access token of your tenant. Needs the settings entra.tenant_id and
-/// api.app_id_uri; keeps posts in SQLite unless database.url names PostgreSQL.
+/// Accepts only requests with a valid access token of your tenant. Requires the settings entra.tenant_id and
+/// api.app_id_uri. Stores posts in SQLite unless database.url names a PostgreSQL database.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
   blogctl serve-api
-  blogctl serve-api --port 0          on a free port; the log says which
+  blogctl serve-api --port 0          on a free port, which the log names
   blogctl serve-api --host 0.0.0.0    in a container
   curl -i http://localhost:8000/health")]
 pub struct Arguments {
@@ -34,7 +31,7 @@ pub struct Arguments {
 /// Serves until SIGINT or SIGTERM.
 ///
 /// # Errors
-/// When settings are wrong or missing, or the server cannot start.
+/// If settings are invalid or missing, or the server cannot start.
 pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Result<()> {
     let flags = [
         flag("--host", "api.host", arguments.host.as_ref()),
@@ -42,15 +39,11 @@ pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Resul
     ];
     let settings = settings.load(Role::Api, flags.into_iter().flatten().collect())?;
     serve(|| {
-        let bound = Server::bind(&settings);
-        let server = listening(bound, "api.port", "--port", |error| match error {
-            StartError::Listen(error) => Some(error),
-            _ => None,
-        })?;
+        let server = Server::bind(&settings)?;
         let url = http_url(&settings.api.host, server.port());
         Ok(Bound {
             url,
-            stopper: server.stopper(),
+            shutdown_handle: server.shutdown_handle(),
             drain: settings.server.drain,
             run: server.run(),
         })

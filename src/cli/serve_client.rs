@@ -3,23 +3,20 @@
 use clap::Args;
 
 use super::{
-    serving::{Bound, http_url, listening, serve},
+    serving::{Bound, http_url, serve},
     settings::{SettingsArguments, flag},
 };
-use crate::{
-    config::Role,
-    web::{Server, StartError},
-};
+use crate::{config::Role, web::Server};
 
 /// Serve the web site
 ///
-/// Signs people in with Microsoft Entra ID, proving itself by its certificate. Needs the settings entra.tenant_id,
+/// Signs users in with Microsoft Entra ID, and authenticates with its certificate. Requires the settings entra.tenant_id,
 /// client.client_id, client.cert_path, client.api_scope and client.cookie_key, and the API at client.api_base_url.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
   blogctl serve-client
-  blogctl serve-client --port 0       on a free port; the log says which
+  blogctl serve-client --port 0       on a free port, which the log names
   CLIENT_CERT_PATH=cert/client.pem blogctl serve-client")]
 pub struct Arguments {
     /// Address to listen on [setting: client.host]
@@ -33,7 +30,7 @@ pub struct Arguments {
 /// Serves until SIGINT or SIGTERM.
 ///
 /// # Errors
-/// When settings are wrong or missing, or the server cannot start.
+/// If settings are invalid or missing, or the server cannot start.
 pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Result<()> {
     let flags = [
         flag("--host", "client.host", arguments.host.as_ref()),
@@ -41,15 +38,11 @@ pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Resul
     ];
     let settings = settings.load(Role::Client, flags.into_iter().flatten().collect())?;
     serve(|| {
-        let bound = Server::bind(&settings);
-        let server = listening(bound, "client.port", "--port", |error| match error {
-            StartError::Listen(error) => Some(error),
-            _ => None,
-        })?;
+        let server = Server::bind(&settings)?;
         let url = http_url(&settings.client.host, server.port());
         Ok(Bound {
             url,
-            stopper: server.stopper(),
+            shutdown_handle: server.shutdown_handle(),
             drain: settings.server.drain,
             run: server.run(),
         })

@@ -5,25 +5,25 @@ use std::time::Duration;
 use clap::Args;
 
 use super::{
-    serving::{Bound, http_url, listening, serve},
+    serving::{Bound, http_url, serve},
     settings::{SettingsArguments, flag},
 };
 use crate::{
     config::{Role, SIGNING_KEYS_FILE},
-    idp::{Server, StartError},
+    idp::Server,
 };
 
-/// Serve the development identity provider, a look-alike of Microsoft Entra ID
+/// Serve the Entra ID emulator for development
 ///
-/// For development and tests only: anybody can sign in as anybody. It verifies client assertions as Entra does, and
-/// gives the same errors. Users and app registrations are in [[idp.users]] and [[idp.apps]] of blog.toml, and have
-/// working defaults; what happens at run time is kept in memory. Only the signing keys outlive a restart, in a file.
+/// Only for development and tests: anyone can sign in as any user. The emulator verifies client assertions like Entra ID,
+/// and returns the same errors. Its users and app registrations are in [[idp.users]] and [[idp.apps]] of blog.toml, with
+/// working defaults. Everything else is in memory; only the signing keys survive a restart, in a file.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
   blogctl serve-idp
-  blogctl serve-idp --tls         https, for clients that insist on it
-  blogctl serve-idp --strict      as in dev")]
+  blogctl serve-idp --tls         HTTPS, for clients that require it
+  blogctl serve-idp --strict      as strict as in blogctl dev")]
 pub struct Arguments {
     /// Address to listen on [setting: idp.host]
     #[arg(long)]
@@ -31,13 +31,13 @@ pub struct Arguments {
     /// Port to listen on; 0 picks a free one [setting: idp.port]
     #[arg(long)]
     port: Option<u16>,
-    /// Serve HTTPS, with a certificate for localhost under a CA that is made once [setting: idp.tls]
+    /// Serve HTTPS, with a certificate for localhost from a CA that is created once [setting: idp.tls]
     #[arg(long)]
     tls: bool,
-    /// Demand the best form of a client assertion [setting: idp.strict]
+    /// Require the best form of a client assertion [setting: idp.strict]
     #[arg(long)]
     strict: bool,
-    /// Listen beyond this machine all the same
+    /// Listen on other addresses than those of this machine
     #[arg(long = "i-know-this-is-not-a-real-identity-provider")]
     allow_remote: bool,
 }
@@ -45,7 +45,7 @@ pub struct Arguments {
 /// Serves until SIGINT or SIGTERM.
 ///
 /// # Errors
-/// When settings are wrong, the address is not loopback, or the server cannot start.
+/// If settings are invalid, the address is not loopback, or the server cannot start.
 pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Result<()> {
     let flags = [
         flag("--host", "idp.host", arguments.host.as_ref()),
@@ -61,21 +61,17 @@ pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Resul
         .signing_keys_file
         .get_or_insert_with(|| state_dir.join(SIGNING_KEYS_FILE));
     serve(|| {
-        let bound = Server::bind(&settings);
-        let server = listening(bound, "idp.port", "--port", |error| match error {
-            StartError::Listen(error) => Some(error),
-            _ => None,
-        })?;
+        let server = Server::bind(&settings)?;
         let url = http_url(&settings.idp.host, server.port());
         let url = if settings.idp.tls {
             url.replacen("http:", "https:", 1)
         } else {
             url
         };
-        // It serves one developer, and nobody passes requests on to it.
+        // It serves one developer, without a load balancer that must notice the stop.
         Ok(Bound {
             url,
-            stopper: server.stopper(),
+            shutdown_handle: server.shutdown_handle(),
             drain: Duration::ZERO,
             run: server.run(),
         })

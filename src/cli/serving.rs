@@ -1,28 +1,27 @@
-//! What the `serve-…` commands do the same: run a server on this thread until it is told to stop.
+//! Runs a server on this thread until it receives a signal: shared by the `serve-…` commands.
 
 use std::{future::Future, io, time::Duration};
 
 use actix_web::rt::System;
 
-use super::error_report::WithHint as _;
-use crate::serve::{ListenError, Stopper, descriptors, stop};
+use crate::serve::{ShutdownHandle, descriptors, shutdown};
 
-/// A server that listens, on its way to running.
+/// A server that listens but does not run yet.
 pub struct Bound<R> {
-    /// Where browsers and clients find it.
+    /// The address for browsers and clients.
     pub url: String,
-    /// Stops it.
-    pub stopper: Stopper,
-    /// How long it goes on when SIGTERM tells it to stop.
+    /// Stops the server gracefully.
+    pub shutdown_handle: ShutdownHandle,
+    /// How long it continues to serve after SIGTERM.
     pub drain: Duration,
-    /// Runs it.
+    /// The future that runs the server.
     pub run: R,
 }
 
-/// Binds with `bind`, says where, and serves until SIGINT or SIGTERM.
+/// Binds a server with `bind`, logs its address, and serves until SIGINT or SIGTERM.
 ///
 /// # Errors
-/// Those of `bind` and of serving.
+/// The errors of `bind` and of the server.
 pub fn serve<R>(bind: impl FnOnce() -> anyhow::Result<Bound<R>>) -> anyhow::Result<()>
 where
     R: Future<Output = io::Result<()>>,
@@ -31,40 +30,19 @@ where
     System::new().block_on(async {
         let Bound {
             url,
-            stopper,
+            shutdown_handle,
             drain,
             run,
         } = bind()?;
         let run = async {
-            // Not before signals are caught: whoever reads this may send one at once.
+            // After signal handlers are installed: a reader of this line may send a signal at once.
             log::info!("listening on {url}");
             run.await
         };
-        stop::on_signal(vec![stopper], drain, run).await?;
+        shutdown::on_signal(vec![shutdown_handle], drain, run).await?;
         log::info!("stopped");
         Ok(())
     })
-}
-
-/// Says which flag and setting choose another port.
-///
-/// # Errors
-/// The same failure, with advice.
-pub fn listening<T, E>(
-    result: Result<T, E>,
-    setting: &str,
-    flag: &str,
-    of: fn(&E) -> Option<&ListenError>,
-) -> anyhow::Result<T>
-where
-    E: Into<anyhow::Error>,
-{
-    match result {
-        Err(error) if matches!(of(&error), Some(ListenError::InUse { .. })) => Err(error).hint(format!(
-            "choose another with {flag} PORT (or the setting {setting}), or stop the program that listens there"
-        )),
-        other => other.map_err(Into::into),
-    }
 }
 
 /// `http://host:port`, with brackets around an IPv6 address.

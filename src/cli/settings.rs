@@ -1,4 +1,4 @@
-//! The flags that every command takes to find its settings.
+//! The flags for settings that every command accepts.
 
 use std::path::PathBuf;
 
@@ -10,17 +10,17 @@ use crate::config::{ConfigErrors, Flag, Loaded, Role, Settings, Sources};
 /// `--config` and `--set`.
 #[derive(Debug, Args)]
 pub struct SettingsArguments {
-    /// Read this settings file in place of blog.toml [env: BLOG_CONFIG]
+    /// Read this settings file instead of blog.toml [env: BLOG_CONFIG]
     #[arg(long, global = true, value_name = "FILE", help_heading = "Settings")]
     config: Option<PathBuf>,
 
-    /// Give a setting its value; may be repeated, as in --set log.level=debug
+    /// Set a setting, such as --set log.level=debug; may be repeated
     #[arg(long = "set", global = true, value_name = "SECTION.KEY=VALUE", value_parser = assignment, help_heading = "Settings")]
     assignments: Vec<(String, String)>,
 }
 
 impl SettingsArguments {
-    /// Where this process finds its settings, with the command's own `flags` beating all else.
+    /// The sources of the settings of this process. The command's own `flags` take precedence over all others.
     pub fn sources(&self, flags: Vec<Flag>) -> Sources {
         let set = |(setting, value): &(String, String)| Flag {
             name: "--set".to_owned(),
@@ -35,18 +35,18 @@ impl SettingsArguments {
         }
     }
 
-    /// The settings for `role`; also starts logging as they say.
+    /// Loads the settings for `role`, and starts logging according to them.
     ///
     /// # Errors
-    /// Everything that is wrong with the settings.
+    /// All errors in the settings.
     pub fn load(&self, role: Role, flags: Vec<Flag>) -> Result<Settings, ConfigErrors> {
         self.load_with_origins(role, flags).map(|loaded| loaded.settings)
     }
 
-    /// The same, with the origin of each setting.
+    /// Like [`Self::load`], with the origin of each setting.
     ///
     /// # Errors
-    /// Everything that is wrong with the settings.
+    /// All errors in the settings.
     pub fn load_with_origins(&self, role: Role, flags: Vec<Flag>) -> Result<Loaded, ConfigErrors> {
         let loaded = Settings::load(&self.sources(flags), role)?;
         logging::start(&loaded.settings.log);
@@ -56,13 +56,13 @@ impl SettingsArguments {
         Ok(loaded)
     }
 
-    /// Settings that `--set` names.
+    /// The names of the settings in `--set`.
     pub fn set_names(&self) -> impl Iterator<Item = &str> {
         self.assignments.iter().map(|(setting, _)| setting.as_str())
     }
 }
 
-/// The flag `name`, when given, as the value of `setting`.
+/// The flag `name` as a value for `setting`, if the flag is used.
 pub fn flag(name: &str, setting: &str, value: Option<impl ToString>) -> Option<Flag> {
     value.map(|value| Flag {
         name: name.to_owned(),

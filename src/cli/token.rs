@@ -19,40 +19,40 @@ use crate::{
     outbound,
 };
 
-/// Longest wait for the emulator, which is on this machine.
+/// Timeout of a request to the emulator, which runs on this machine.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Print an access token of the development identity provider, for curl and /v1/docs
+/// Print an access token from the Entra ID emulator, for curl and /v1/docs
 ///
-/// Asks a running "blogctl dev" or "blogctl serve-idp" on this machine, and prints the token alone. It is for the API of the same
-/// system and for an hour; no other API takes it. For a token of a real tenant, use "az account get-access-token".
+/// Requests it from a running "blogctl dev" or "blogctl serve-idp" on this machine, and prints only the token. It is valid for
+/// one hour, and only for the API of the same system. For a token of a real tenant, use "az account get-access-token".
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
   curl -H \"Authorization: Bearer $(blogctl token)\" http://localhost:8000/v1/posts
-  blogctl token --user chiara                   an Admin, where app roles decide
-  blogctl token --role reader                   whatever role the user has
-  blogctl token --scope api://…/other           another scope
-  blogctl token --idp-port 9100                 of blogctl dev --idp-port 9100
+  blogctl token --user chiara                   an Admin, if app roles decide
+  blogctl token --role reader                   with another role than the user's
+  blogctl token --scope api://…/other           for another scope
+  blogctl token --idp-port 9100                 from blogctl dev --idp-port 9100
   blogctl token --json | jq .expires_on")]
 pub struct Arguments {
-    /// Who signs in: e-mail address or the part before @, name, or object id [default: the first user]
+    /// User who signs in: e-mail address or the part before @, name, or object ID [default: the first user]
     #[arg(long, value_name = "USER")]
     user: Option<String>,
-    /// App role in the token, in place of the user's own; may be repeated. reader, writer and admin stand for Blog.Reader,
+    /// App role in the token instead of the user's roles; may be repeated. reader, writer and admin mean Blog.Reader,
     /// Blog.Writer and Blog.Admin
     #[arg(long = "role", value_name = "ROLE")]
     roles: Vec<String>,
-    /// Scope to ask for [default: the API's access_as_user, or client.api_scope]
+    /// Scope to request [default: client.api_scope, or access_as_user of the emulator's API]
     #[arg(long, value_name = "SCOPE", conflicts_with = "app_only")]
     scope: Option<String>,
-    /// A token of the application itself, without a user
+    /// Request a token for the application itself, without a user
     #[arg(long, conflicts_with = "user")]
     app_only: bool,
-    /// Port of the identity provider on this machine [setting: idp.port, or entra.authority_host]
+    /// Port of the emulator on this machine [setting: idp.port, or entra.authority_host]
     #[arg(long, value_name = "PORT")]
     idp_port: Option<u16>,
-    /// Print JSON: the token, its type, when it expires, for whom it is
+    /// Print JSON: the token, its type, its expiry, and its user
     #[arg(long)]
     json: bool,
 }
@@ -60,7 +60,7 @@ pub struct Arguments {
 /// Prints a token.
 ///
 /// # Errors
-/// When the settings name a real tenant, no emulator answers, or it refuses.
+/// If the settings name a real tenant, no emulator answers, or it rejects the request.
 pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Result<()> {
     let settings = settings.load(Role::Any, Vec::new())?;
     let emulator = Emulator::find(arguments, &settings)?;
@@ -77,7 +77,7 @@ pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Resul
 impl Arguments {
     fn request(&self, emulator: &Emulator) -> Value {
         let scope = if self.app_only {
-            // Everything that the application may do: `{App ID URI}/.default`.
+            // `{App ID URI}/.default` requests all permissions of the application.
             let api = emulator
                 .scope
                 .rsplit_once('/')
@@ -113,21 +113,21 @@ fn full_role(role: &str) -> &str {
     }
 }
 
-/// Where the emulator is, and the application and API that it knows.
+/// The address of the emulator, and the application and scope to request a token for.
 struct Emulator {
     base: Url,
-    /// Trusted for HTTPS.
+    /// CA to trust for HTTPS.
     ca_file: Option<PathBuf>,
     client_id: String,
     scope: String,
 }
 
 impl Emulator {
-    /// A flag beats the settings; settings of a real tenant are refused.
+    /// Finds the emulator by the flag, else by the settings. Settings for a real tenant are an error.
     fn find(arguments: &Arguments, settings: &Settings) -> anyhow::Result<Self> {
         let scheme = if settings.idp.tls { "https" } else { "http" };
         let on_port = |port: u16| Url::parse(&format!("{scheme}://localhost:{port}"));
-        // What the settings of these say holds for the emulator only when they are its settings.
+        // `client.*` applies to the emulator only if `entra.authority_host` names it.
         let of_emulator = settings.entra.authority_host.as_ref().filter(|host| is_loopback(host));
         let base = match (arguments.idp_port, &settings.entra.authority_host, of_emulator) {
             (Some(port), _, _) => on_port(port)?,
@@ -156,24 +156,25 @@ impl Emulator {
     fn mint(&self, request: &Value) -> anyhow::Result<Minted> {
         let base = self.base.as_str().trim_end_matches('/');
         let agent = outbound::agent(TIMEOUT, self.ca_file.as_deref())?;
-        let answer = agent.post(format!("{base}/_control/tokens")).send_json(request);
-        let mut answer = answer
-            .map_err(|error| anyhow!("no development identity provider answers at {base}: {error}"))
-            .hint("start one with \"blogctl dev\", or name the port of the one that runs with --idp-port")?;
-        let status = answer.status();
-        let body = outbound::read_body(&mut answer).with_context(|| format!("{base} does not answer in full"))?;
-        let refusal = || {
+        let response = agent.post(format!("{base}/_control/tokens")).send_json(request);
+        let mut response = response
+            .map_err(|error| anyhow!("no Entra ID emulator answers at {base}: {error}"))
+            .hint("start it with \"blogctl dev\", or name the port of a running one with --idp-port")?;
+        let status = response.status();
+        let body =
+            outbound::read_body(&mut response).with_context(|| format!("{base} did not send its whole response"))?;
+        let rejection = || {
             let body: Value = serde_json::from_slice(&body).ok()?;
             Some(body.get("error")?.as_str()?.to_owned())
         };
         match serde_json::from_slice::<Minted>(&body) {
             Ok(minted) if status.is_success() => Ok(minted),
-            _ => match refusal().filter(|_| status.is_client_error()) {
+            _ => match rejection().filter(|_| status.is_client_error()) {
                 Some(message) => {
-                    Err(WrongUsage(format!("the development identity provider refuses: {message}")).into())
+                    Err(WrongUsage(format!("the Entra ID emulator rejects the request: {message}")).into())
                 }
                 None => Err(anyhow!(
-                    "what answers at {base} is not blogctl's development identity provider ({status})"
+                    "the server at {base} is not blogctl's Entra ID emulator ({status})"
                 ))
                 .hint("name the port of \"blogctl dev\" or \"blogctl serve-idp\" with --idp-port"),
             },
@@ -188,17 +189,15 @@ fn real_tenant(reason: &str, settings: &Settings) -> anyhow::Error {
         .flatten()
         .find(|name| !name.is_empty());
     let resource = resource.map_or("api://YOUR-API", String::as_str);
-    let error = WrongUsage(format!(
-        "this command is for the development identity provider, but {reason}"
-    ));
+    let error = WrongUsage(format!("this command is for the Entra ID emulator, but {reason}"));
     let hinted: anyhow::Result<()> = Err(error).hint(format!(
         "for a token of that tenant: az account get-access-token --resource {resource} --query accessToken -o tsv; for a \
-         \"blogctl dev\" that runs beside: blogctl token --idp-port 9000"
+         running \"blogctl dev\": blogctl token --idp-port 9000"
     ));
     hinted.err().unwrap_or_else(|| anyhow!("{reason}"))
 }
 
-/// The emulator's answer.
+/// The response of the emulator.
 #[derive(Deserialize)]
 struct Minted {
     token: String,
@@ -228,7 +227,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn short_roles_stand_for_those_of_the_blog_and_others_for_themselves() {
+    fn short_roles_mean_those_of_the_blog_and_others_are_unchanged() {
         for (role, full) in [
             ("reader", "Blog.Reader"),
             ("Writer", "Blog.Writer"),
@@ -256,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn the_emulator_is_found_by_flag_or_settings_and_a_real_tenant_is_refused() {
+    fn the_emulator_is_found_by_flag_or_settings_and_a_real_tenant_is_rejected() {
         let host = |host: &str| Some(Url::parse(host).unwrap());
         assert_eq!(found(None, |_| {}), Ok("http://localhost:9000/".to_owned()));
         assert_eq!(

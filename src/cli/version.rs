@@ -1,9 +1,9 @@
-//! What `blogctl --version` says: the program's version and commit, and the libraries that are linked in, whose versions
-//! decide which security advisories concern a binary.
+//! The output of `blogctl --version`: version and commit of the program, and the versions of linked libraries, which decide
+//! which security advisories affect a binary.
 
 use std::sync::LazyLock;
 
-/// For `--version`, one fact on each line. `-V` shows the first one only.
+/// For `--version`, one fact per line. `-V` prints only the first.
 pub static LONG: LazyLock<String> = LazyLock::new(|| {
     format!(
         "{}\ncommit   {}\nOpenSSL  {}\nSQLite   {}\nlibpq    {}",

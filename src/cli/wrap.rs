@@ -1,5 +1,5 @@
-//! Lines for people on a terminal that is narrower than they are: broken between words, never within one, so that
-//! thumbprints, URLs and paths stay whole. What goes to a file or to another program is never broken.
+//! Wraps long lines for a terminal: between words, never within one, so that thumbprints, URLs and paths stay in one piece.
+//! Output to a file or another program is not wrapped.
 
 use std::{
     io,
@@ -10,32 +10,32 @@ use std::{
 use rustix::termios::tcgetwinsize;
 use textwrap::{Options, WordSeparator, WordSplitter, core::display_width};
 
-/// On fewer columns nothing is gained by breaking lines.
+/// On fewer columns, wrapping does not help.
 const NARROWEST: usize = 20;
-/// The indents where those that were asked for would take half the terminal.
+/// The indents used if the requested ones would take half the terminal.
 const SMALL_INDENT: usize = 2;
 const SMALL_HANG: usize = 4;
-/// Of lines after the first, beyond their own indent.
+/// Additional indent of the continuation of later lines.
 const HANG: usize = 2;
 
-/// Columns of the terminal that stdout is; `None` when it is none.
+/// Columns of stdout; `None` if it is not a terminal.
 pub fn stdout_width() -> Option<usize> {
     width_of(io::stdout().as_fd())
 }
 
-/// Columns of the terminal that stderr is; `None` when it is none.
+/// Columns of stderr; `None` if it is not a terminal.
 pub fn stderr_width() -> Option<usize> {
     width_of(io::stderr().as_fd())
 }
 
 fn width_of(stream: BorrowedFd<'_>) -> Option<usize> {
-    // Only terminals have a size; some say 0 because they do not know it.
+    // Only terminals have a size. Some report 0 because they do not know it.
     let size = tcgetwinsize(stream).ok()?;
     Some(usize::from(size.ws_col)).filter(|width| *width >= NARROWEST)
 }
 
-/// The text with lines of at most `width` columns, where words allow it. What continues the first line begins `hang`
-/// columns in; what continues another line, a little more than that line.
+/// Wraps the text to `width` columns where words allow it. The continuation of the first line is indented by `hang` columns, that
+/// of another line a little more than the line itself.
 pub fn wrap(text: &str, hang: usize, width: Option<usize>) -> String {
     let Some(width) = width else { return text.to_owned() };
     let hangs = once(Some(hang)).chain(std::iter::repeat(None));
@@ -77,7 +77,7 @@ mod tests {
     const THUMBPRINT: &str = "A94A8FE5CCB19BA61C4C0873D391E987982FBBD3A94A8FE5CCB19BA61C4C0873";
 
     #[test]
-    fn a_line_is_broken_between_words_and_continues_below_its_text() {
+    fn a_line_is_wrapped_between_words_and_continues_below_its_text() {
         assert_eq!(
             wrap(HINT, 8, Some(80)),
             "  hint: make the folder, writable for the user that serve-api runs as, or\n        correct database.url"
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_is_never_broken() {
+    fn a_value_is_never_wrapped() {
         let line = format!("  SHA-256              {THUMBPRINT}");
         assert_eq!(wrap(&line, 4, Some(80)), format!("  SHA-256\n    {THUMBPRINT}"));
         assert_eq!(wrap(&line, 4, Some(40)), format!("  SHA-256\n    {THUMBPRINT}"));
@@ -116,12 +116,11 @@ mod tests {
     }
 
     #[test]
-    fn each_line_has_a_hanging_indent_of_its_own() {
-        let text =
-            "error: two settings are wrong:\n  client.port: a number from 0 to 65535 is expected\n  api.port: the same";
+    fn each_line_has_its_own_hanging_indent() {
+        let text = "error: two settings are invalid:\n  client.port: a number from 0 to 65535 is expected\n  api.port: the same";
         assert_eq!(
             wrap(text, 7, Some(40)),
-            "error: two settings are wrong:\n  client.port: a number from 0 to 65535\n    is expected\n  api.port: the same"
+            "error: two settings are invalid:\n  client.port: a number from 0 to 65535\n    is expected\n  api.port: the same"
         );
     }
 

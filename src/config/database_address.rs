@@ -1,96 +1,37 @@
-//! What `database.url` may be: the path of a file, or the address of a server in any way that libpq and Python's libraries
-//! write it. Nothing of a value that is not understood is ever shown: it may be a password, or hold one.
+//! Parses `database.url`: the path of a file, or the address of a server in any form that libpq and Python's libraries accept.
+//! No part of an invalid value is ever shown: it may be or contain a password.
 
-use std::fmt::Write as _;
-
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+mod conninfo;
+mod parameters;
+mod server;
+mod url;
 
 use super::redact::HIDDEN;
+use server::{FORMS, Server};
 
-/// Where the database is.
+/// The address of the database.
 #[derive(Clone, PartialEq, Eq)]
 pub enum DatabaseAddress {
-    /// The path of an SQLite file, as it was given.
+    /// The path of an SQLite file, as written in the setting.
     Sqlite(String),
     /// A PostgreSQL server.
     Postgres {
-        /// For libpq; holds the password.
+        /// For libpq; contains the password.
         url: String,
         /// Hosts, ports and database.
         shown: String,
-        /// The same with the user, and with stars for what is secret.
+        /// The same with the user, and with asterisks instead of secrets.
         redacted: String,
     },
 }
 
-const FORMS: &str =
-    "write a path such as blog.db, sqlite:////var/lib/blog.db, or postgres://USER:PASSWORD@HOST:5432/DATABASE";
-
-/// Keywords of libpq: https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS
-const KEYWORDS: &[&str] = &[
-    "host",
-    "hostaddr",
-    "port",
-    "dbname",
-    "user",
-    "password",
-    "passfile",
-    "require_auth",
-    "channel_binding",
-    "connect_timeout",
-    "client_encoding",
-    "options",
-    "application_name",
-    "fallback_application_name",
-    "keepalives",
-    "keepalives_idle",
-    "keepalives_interval",
-    "keepalives_count",
-    "tcp_user_timeout",
-    "replication",
-    "gssencmode",
-    "sslmode",
-    "requiressl",
-    "sslnegotiation",
-    "sslcompression",
-    "sslcert",
-    "sslkey",
-    "sslkeylogfile",
-    "sslpassword",
-    "sslcertmode",
-    "sslrootcert",
-    "sslcrl",
-    "sslcrldir",
-    "sslsni",
-    "requirepeer",
-    "ssl_min_protocol_version",
-    "ssl_max_protocol_version",
-    "min_protocol_version",
-    "max_protocol_version",
-    "krbsrvname",
-    "gsslib",
-    "gssdelegation",
-    "service",
-    "servicefile",
-    "target_session_attrs",
-    "load_balance_hosts",
-    "oauth_issuer",
-    "oauth_client_id",
-    "oauth_client_secret",
-    "oauth_scope",
-    "scram_client_key",
-    "scram_server_key",
-];
-
-/// What a part of a URL may hold as it is.
-const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-
 impl DatabaseAddress {
-    /// Parses a path, `sqlite:…` with SQLAlchemy's slashes, `postgres://…` with one host or several, either with a Python
-    /// driver's name behind a `+`, or libpq's `host=… dbname=…`. Blanks and quotes around it are not part of it.
+    /// Parses a path, `sqlite:…` with SQLAlchemy's slashes, `postgres://…` with one host or several, or libpq's
+    /// `host=… dbname=…`. The scheme may end with `+` and the name of a Python driver. Blanks and quotation marks around the value
+    /// are ignored.
     ///
     /// # Errors
-    /// Says what it seems to be and how to write it, and nothing of what it holds.
+    /// Says what the value seems to be and what is accepted, without repeating any part of it.
     pub fn parse(text: &str) -> Result<Self, String> {
         let text = unquoted(text);
         if text.is_empty() {
@@ -100,7 +41,9 @@ impl DatabaseAddress {
             return Err(format!("it looks like a key, a certificate or a token; {FORMS}"));
         }
         if text.contains(char::is_control) {
-            return Err(format!("it holds a line break or another control character; {FORMS}"));
+            return Err(format!(
+                "it contains a line break or another control character; {FORMS}"
+            ));
         }
         if let Some((scheme, rest)) = split_scheme(text) {
             return with_scheme(&scheme.to_ascii_lowercase(), rest);
@@ -112,13 +55,13 @@ impl DatabaseAddress {
                 .any(|name| has_lost_its_colon(&lower, name))
         {
             return Err(format!(
-                "it is a URL that lacks a part, such as the colon before //; {FORMS}"
+                "it is an incomplete URL, for example without the colon before //; {FORMS}"
             ));
         }
-        if is_conninfo(text) {
-            return conninfo(text);
+        if conninfo::is_conninfo(text) {
+            return conninfo::parse(text).map(Self::from);
         }
-        // A file of such a name is named with its folder: `./a;b.db`.
+        // A file with such a name needs its folder in front: `./a;b.db`.
         let is_on_a_drive =
             text.starts_with(|first: char| first.is_ascii_alphabetic()) && matches!(text.get(1..3), Some(":\\" | ":/"));
         let is_plainly_a_path = text.starts_with(['/', '.', '\\']) || (is_on_a_drive && !text.contains('@'));
@@ -134,13 +77,13 @@ impl DatabaseAddress {
         let is_odd = text.contains([';', '@']) || text.get(1..2) == Some(":");
         if is_odd && !is_plainly_a_path {
             return Err(format!(
-                "it is neither a path nor a URL (a file of this name is written with ./ before it); {FORMS}"
+                "it is neither a path nor a URL (write ./ before the name of such a file); {FORMS}"
             ));
         }
         sqlite(text)
     }
 
-    /// For people: everything but what is secret. A value that is not understood is hidden as a whole.
+    /// The address for messages, without secrets. An invalid value is hidden completely.
     pub fn redact(text: &str) -> String {
         match Self::parse(text) {
             Ok(Self::Sqlite(_)) => text.to_owned(),
@@ -150,7 +93,13 @@ impl DatabaseAddress {
     }
 }
 
-/// Without blanks, invisible characters and one pair of quotes around it.
+impl From<Server> for DatabaseAddress {
+    fn from(Server { url, shown, redacted }: Server) -> Self {
+        Self::Postgres { url, shown, redacted }
+    }
+}
+
+/// Removes blanks, invisible characters and one pair of quotation marks around the text.
 fn unquoted(text: &str) -> &str {
     let blank = |c: char| c.is_whitespace() || matches!(c, '\u{feff}' | '\u{200b}'..='\u{200d}' | '\u{2060}');
     let text = text.trim_matches(blank);
@@ -162,7 +111,7 @@ fn unquoted(text: &str) -> &str {
         .trim_matches(blank)
 }
 
-/// The scheme and what follows its colon. `C:\blog.db`, `./a:b` and `blog.db` have none.
+/// Splits off the scheme. `C:\blog.db`, `./a:b` and `blog.db` have none.
 fn split_scheme(text: &str) -> Option<(&str, &str)> {
     let (scheme, rest) = text.split_once(':')?;
     let is_scheme = scheme.len() > 1
@@ -171,7 +120,7 @@ fn split_scheme(text: &str) -> Option<(&str, &str)> {
     is_scheme.then_some((scheme, rest))
 }
 
-/// `postgres//…`, `postgres/…@…`, `postgres@…`
+/// Whether the text is a URL without its colon: `postgres//…`, `postgres/…@…`, `postgres@…`.
 fn has_lost_its_colon(text: &str, scheme: &str) -> bool {
     let rest = text
         .strip_prefix(scheme)
@@ -186,21 +135,19 @@ fn with_scheme(scheme: &str, rest: &str) -> Result<DatabaseAddress, String> {
     match dialect {
         "sqlite" | "sqlite3" => sqlite_url(rest),
         "postgres" | "postgresql" => match rest.strip_prefix("//") {
-            Some(rest) => postgres(rest),
+            Some(rest) => url::parse(rest).map(DatabaseAddress::from),
             None => Err(format!(
-                "it is a PostgreSQL URL that lacks a slash after the colon; {FORMS}"
+                "it is a PostgreSQL URL with a missing slash after the colon; {FORMS}"
             )),
         },
-        "jdbc" => Err(format!("it is a URL of Java (JDBC); {FORMS}")),
+        "jdbc" => Err(format!("it is a Java URL (JDBC); {FORMS}")),
         "redis" | "rediss" => Err(format!(
-            "it is the address of a Redis, which redis.url (BLOG_REDIS__URL) takes; {FORMS}"
+            "it is the address of a Redis, which belongs in redis.url (BLOG_REDIS__URL); {FORMS}"
         )),
         "mysql" | "mariadb" | "mssql" | "sqlserver" | "oracle" | "mongodb" | "cockroachdb" | "http" | "https"
-        | "file" => Err(format!("{dialect} is not a database that blogctl knows; {FORMS}")),
-        // Not even the scheme: it may be a user, and the rest a password.
-        _ => Err(format!(
-            "it begins like a URL of a kind that blogctl does not know; {FORMS}"
-        )),
+        | "file" => Err(format!("{dialect} is not a supported database; {FORMS}")),
+        // The scheme is not shown, either: it may be a user name, and the rest a password.
+        _ => Err(format!("it begins like a URL with an unsupported scheme; {FORMS}")),
     }
 }
 
@@ -208,7 +155,7 @@ fn sqlite_url(rest: &str) -> Result<DatabaseAddress, String> {
     if rest.contains('?') || rest.contains('#') {
         return Err("options after the path of an SQLite file are not supported".to_owned());
     }
-    // Three slashes: an empty host, then the path behind the third.
+    // Three slashes: an empty host, then the path after the third slash.
     let path = match rest.strip_prefix("//") {
         Some(path) => path.strip_prefix('/').unwrap_or(path),
         None => rest,
@@ -219,230 +166,10 @@ fn sqlite_url(rest: &str) -> Result<DatabaseAddress, String> {
 fn sqlite(path: &str) -> Result<DatabaseAddress, String> {
     if path.is_empty() || path == ":memory:" {
         return Err(
-            "SQLite in memory would be another database for each connection; give a path such as blog.db".to_owned(),
+            "SQLite in memory would be a separate database for each connection; use a path such as blog.db".to_owned(),
         );
     }
     Ok(DatabaseAddress::Sqlite(path.to_owned()))
-}
-
-/// What stands behind `postgres://`.
-fn postgres(rest: &str) -> Result<DatabaseAddress, String> {
-    let bad = |what: &str| {
-        format!(
-            "it is not a valid PostgreSQL URL: {what}; {FORMS}, with special characters of the password percent-encoded"
-        )
-    };
-    if rest.contains('#') {
-        return Err(bad("it holds a #"));
-    }
-    let (before, query) = rest.split_once('?').unwrap_or((rest, ""));
-    let (authority, database) = before.split_once('/').unwrap_or((before, ""));
-    // An unencoded / or ? in a password moves the @ behind the hosts.
-    if database.contains('@') || query.contains('@') {
-        return Err(bad("there is an @ behind the host"));
-    }
-    let (user_info, hosts) = match authority.rsplit_once('@') {
-        Some((user_info, hosts)) => (Some(user_info), hosts),
-        None => (None, authority),
-    };
-    let (mut names, mut ports) = (Vec::new(), Vec::new());
-    for host in hosts.split(',').filter(|_| !hosts.is_empty()) {
-        let (name, port) = split_port(host).ok_or_else(|| bad("a host or port is not one"))?;
-        names.push(name);
-        ports.push(port);
-    }
-    let mut parameters = Vec::new();
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        let (name, value) = pair.split_once('=').ok_or_else(|| bad("a parameter has no value"))?;
-        parameters.push((decoded(name), decoded(value)));
-    }
-    let parameters = known(parameters).ok_or_else(|| bad("a parameter is not one that PostgreSQL's library knows"))?;
-    let has_nul = |text: &str| decoded(text).contains('\0');
-    if has_nul(before) {
-        return Err(bad("it holds a NUL character"));
-    }
-    let (user, password) = match user_info.map(|info| info.split_once(':').map_or((info, None), |(u, p)| (u, Some(p))))
-    {
-        Some((user, password)) => (Some(decoded(user)), password.map(decoded)),
-        None => (None, None),
-    };
-    Ok(assembled(
-        user.as_deref(),
-        password,
-        &names,
-        &ports,
-        &decoded(database),
-        &parameters,
-    ))
-}
-
-/// `name`, `name:5432`, `[::1]:5432`, or the folder of a socket, percent-encoded.
-fn split_port(host: &str) -> Option<(String, Option<u16>)> {
-    let (name, port) = if host.starts_with('[') {
-        let (name, port) = host.split_at(host.find(']')? + 1);
-        (name, (!port.is_empty()).then(|| port.strip_prefix(':').unwrap_or("x")))
-    } else {
-        host.split_once(':')
-            .map_or((host, None), |(name, port)| (name, Some(port)))
-    };
-    let is_number = |port: &str| {
-        port.parse::<u16>()
-            .ok()
-            .filter(|number| *number > 0 && !port.starts_with('+'))
-    };
-    let port = match port {
-        Some(port) => Some(is_number(port)?),
-        None => None,
-    };
-    let name = decoded(name);
-    let is_folder = name.starts_with(['/', '@']);
-    let is_name = name.chars().all(|c| c.is_alphanumeric() || "-._".contains(c));
-    let is_address = name.starts_with('[')
-        && name
-            .trim_matches(['[', ']'])
-            .chars()
-            .all(|c| c.is_ascii_hexdigit() || ":.%".contains(c));
-    (is_folder || is_name || is_address).then_some((name, port))
-}
-
-/// The parameters, where libpq knows each of them. `ssl=require` is how Python's asyncpg writes `sslmode=require`.
-fn known(parameters: Vec<(String, String)>) -> Option<Vec<(String, String)>> {
-    const MODES: &[&str] = &["disable", "allow", "prefer", "require", "verify-ca", "verify-full"];
-    parameters
-        .into_iter()
-        .map(|(name, value)| match name.as_str() {
-            "ssl" if value == "true" => Some(("sslmode".to_owned(), "require".to_owned())),
-            "ssl" if MODES.contains(&value.as_str()) => Some(("sslmode".to_owned(), value)),
-            known if KEYWORDS.contains(&known) && !value.contains('\0') => Some((name, value)),
-            _ => None,
-        })
-        .collect()
-}
-
-/// Whether it begins as libpq's `keyword=value` does.
-fn is_conninfo(text: &str) -> bool {
-    text.split_once('=')
-        .is_some_and(|(keyword, _)| KEYWORDS.contains(&keyword.trim_end()))
-        && !text.contains(';')
-}
-
-/// libpq's `host=… dbname=… password='…'`.
-fn conninfo(text: &str) -> Result<DatabaseAddress, String> {
-    let bad = || format!("it is not a valid connection string of PostgreSQL; {FORMS}");
-    let mut parameters = known(keyword_values(text).ok_or_else(bad)?).ok_or_else(bad)?;
-    let mut take = |name: &str| {
-        let at = parameters.iter().rposition(|(given, _)| given == name)?;
-        Some(parameters.remove(at).1)
-    };
-    let (user, password, database) = (take("user"), take("password"), take("dbname").unwrap_or_default());
-    // A URL in dbname would be another connection string.
-    if database.contains("://") || database.contains('=') {
-        return Err(bad());
-    }
-    Ok(assembled(user.as_deref(), password, &[], &[], &database, &parameters))
-}
-
-fn keyword_values(text: &str) -> Option<Vec<(String, String)>> {
-    let mut pairs = Vec::new();
-    let mut rest = text.trim_start();
-    while !rest.is_empty() {
-        let (keyword, after) = rest.split_once('=')?;
-        let mut characters = after.trim_start().chars();
-        let mut value = String::new();
-        let is_quoted = characters.as_str().starts_with('\'');
-        if is_quoted {
-            characters.next();
-        }
-        let is_closed = loop {
-            match characters.next() {
-                Some('\\') => value.push(characters.next()?),
-                Some('\'') if is_quoted => break true,
-                Some(c) if !is_quoted && c.is_whitespace() => break true,
-                Some(c) => value.push(c),
-                None => break !is_quoted,
-            }
-        };
-        if !is_closed {
-            return None;
-        }
-        pairs.push((keyword.trim().to_owned(), value));
-        rest = characters.as_str().trim_start();
-    }
-    Some(pairs)
-}
-
-fn assembled(
-    user: Option<&str>,
-    password: Option<String>,
-    names: &[String],
-    ports: &[Option<u16>],
-    database: &str,
-    parameters: &[(String, String)],
-) -> DatabaseAddress {
-    let mut hosts = String::new();
-    for (name, port) in names.iter().zip(ports) {
-        let comma = if hosts.is_empty() { "" } else { "," };
-        let name = if name.starts_with('[') {
-            name.clone()
-        } else {
-            encoded(name)
-        };
-        let _ = write!(hosts, "{comma}{name}");
-        if let Some(port) = port {
-            let _ = write!(hosts, ":{port}");
-        }
-    }
-    let parameter = |name: &str| {
-        parameters
-            .iter()
-            .rfind(|(given, _)| given == name)
-            .map(|(_, value)| value.as_str())
-    };
-    // What the query names outdoes the rest of the URL, as in libpq.
-    let shown_hosts = match (parameter("host").or_else(|| parameter("hostaddr")), parameter("port")) {
-        (Some(host), Some(port)) => format!("{host}:{port}"),
-        (Some(host), None) => host.to_owned(),
-        (None, Some(port)) if hosts.is_empty() => format!("localhost:{port}"),
-        (None, _) if hosts.is_empty() => "localhost".to_owned(),
-        (None, _) => hosts.clone(),
-    };
-    let shown_database = encoded(parameter("dbname").unwrap_or(database));
-    let slash = if shown_database.is_empty() { "" } else { "/" };
-    let shown = format!("postgres://{shown_hosts}{slash}{shown_database}");
-    let shown_user = match (user, &password) {
-        (Some(user), Some(_)) => format!("{}:{HIDDEN}@", encoded(user)),
-        (Some(user), None) => format!("{}@", encoded(user)),
-        (None, _) => String::new(),
-    };
-    let has_more = !parameters.is_empty() || (user.is_none() && password.is_some());
-    let more = if has_more { format!("?{HIDDEN}") } else { String::new() };
-    let redacted = format!("postgres://{shown_user}{shown_hosts}{slash}{shown_database}{more}");
-
-    let mut url = "postgresql://".to_owned();
-    if let Some(user) = user {
-        let _ = write!(url, "{}", encoded(user));
-        if let Some(password) = &password {
-            let _ = write!(url, ":{}", encoded(password));
-        }
-        url.push('@');
-    }
-    let _ = write!(url, "{hosts}/{}", encoded(database));
-    let alone = password
-        .filter(|_| user.is_none())
-        .map(|password| ("password".to_owned(), password));
-    for (number, (name, value)) in parameters.iter().chain(&alone).enumerate() {
-        let _ = write!(url, "{}{name}={}", if number == 0 { '?' } else { '&' }, encoded(value));
-    }
-    DatabaseAddress::Postgres { url, shown, redacted }
-}
-
-/// A percent sign that encodes nothing stands for itself.
-fn decoded(text: &str) -> String {
-    percent_decode_str(text).decode_utf8_lossy().into_owned()
-}
-
-fn encoded(text: &str) -> String {
-    utf8_percent_encode(text, ENCODED).to_string()
 }
 
 #[cfg(test)]
@@ -544,7 +271,7 @@ mod tests {
         }
     }
 
-    /// Values of other programs and damaged ones, `{}` in place of the password.
+    /// Values for other programs, and damaged ones; `{}` stands for the password.
     const FOREIGN: &[&str] = &[
         "Server=h;Database=b;User Id=u;Password={};",
         "Server=tcp:h.postgres.database.azure.com,5432;Database=b;User ID=u;Password={};Ssl Mode=Require",
@@ -598,7 +325,7 @@ mod tests {
     ];
 
     #[test]
-    fn what_is_meant_for_another_program_is_no_file_and_never_shown() {
+    fn a_value_for_another_program_is_not_a_file_and_never_shown() {
         for form in FOREIGN {
             let text = form.replace("{}", "hunter2");
             let reason = match DatabaseAddress::parse(&text) {
@@ -616,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_is_shown_without_what_is_secret() {
+    fn a_server_is_shown_without_secrets() {
         for (text, redacted) in [
             ("postgres://u:hunter2@h:5433/b", "postgres://u:********@h:5433/b"),
             ("postgres://u@h/b", "postgres://u@h/b"),
@@ -642,7 +369,6 @@ mod tests {
             let text = form.replace("{}", &password);
             let shown = match DatabaseAddress::parse(&text) {
                 Ok(DatabaseAddress::Postgres { shown, redacted, .. }) => format!("{shown} {redacted}"),
-                // A slash in the password makes a path of some that had no sign of anything else.
                 Ok(DatabaseAddress::Sqlite(_)) => panic!("{text} is taken for a file"),
                 Err(reason) => reason,
             };

@@ -1,4 +1,4 @@
-//! The pages' own style sheet and icon, in the binary.
+//! Style sheet and icon of the pages, embedded in the binary.
 
 use actix_web::{
     HttpResponse,

@@ -1,9 +1,10 @@
-//! Where the provider is and which tenant it plays: addresses, issuers, the names a tenant goes by.
+//! The addresses, issuers and tenant names of the emulator.
 //!
-//! Everything starts with one base URL, made from the port it really listens on. A request's `Host` never decides it.
+//! They all derive from one base URL with the port that the emulator really listens on, and never from the `Host` of a
+//! request.
 
 use super::{
-    error::{self, Refusal},
+    error::{self, OAuthError},
     paths,
 };
 
@@ -16,7 +17,7 @@ pub struct Authority {
 }
 
 impl Authority {
-    /// The tenant `tenant_id`, also known as `domain`, at `base_url` (no slash at its end).
+    /// `base_url` has no trailing slash.
     pub fn new(base_url: String, tenant_id: &str, domain: &str) -> Self {
         Self {
             base_url,
@@ -25,26 +26,23 @@ impl Authority {
         }
     }
 
-    /// Scheme, host and port.
     pub fn base_url(&self) -> &str {
         &self.base_url
     }
 
-    /// The tenant's GUID.
     pub fn tenant_id(&self) -> &str {
         &self.tenant_id
     }
 
-    /// The tenant's domain name.
     pub fn domain(&self) -> &str {
         &self.domain
     }
 
-    /// Checks the `{tenant}` of an address: the GUID, the domain name, `organizations` or `common`.
+    /// Checks the `{tenant}` of an address: the tenant id, the domain name, `organizations` or `common`.
     ///
     /// # Errors
-    /// AADSTS90002 for any other.
-    pub fn check_tenant(&self, segment: &str) -> Result<(), Refusal> {
+    /// AADSTS90002 for any other value.
+    pub fn check_tenant(&self, segment: &str) -> Result<(), OAuthError> {
         let known = segment.eq_ignore_ascii_case(&self.tenant_id)
             || segment.eq_ignore_ascii_case(&self.domain)
             || is_many_tenants(segment);
@@ -60,12 +58,12 @@ impl Authority {
         format!("{}/{}/v2.0", self.base_url, self.tenant_id)
     }
 
-    /// `iss` of v1 tokens; Entra's own is on another host, `sts.windows.net`.
+    /// `iss` of v1 tokens. Entra's own is on another host, `sts.windows.net`.
     pub fn issuer_v1(&self) -> String {
         format!("{}/{}/", self.base_url, self.tenant_id)
     }
 
-    /// `issuer` as discovery names it: a template when the address is for many tenants, as Entra's is.
+    /// `issuer` in the discovery document: a template if the address is multi-tenant, as with Entra.
     pub fn discovered_issuer(&self, segment: &str) -> String {
         if is_many_tenants(segment) {
             format!("{}/{{tenantid}}/v2.0", self.base_url)
@@ -74,7 +72,7 @@ impl Authority {
         }
     }
 
-    /// The address of `path` (such as `oauth2/v2.0/token`), as discovery at `/{segment}/` names it.
+    /// The address of `path` (such as `oauth2/v2.0/token`) in the discovery document at `/{segment}/`.
     pub fn endpoint(&self, segment: &str, path: &str) -> String {
         let tenant = if is_many_tenants(segment) {
             segment
@@ -84,8 +82,8 @@ impl Authority {
         format!("{}/{tenant}/{path}", self.base_url)
     }
 
-    /// What an assertion sent to `/{segment}/oauth2/v2.0/token` may have as `aud`: the token endpoint of the tenant, and
-    /// the one that discovery at `/{segment}/` names.
+    /// Accepted `aud` values of an assertion sent to `/{segment}/oauth2/v2.0/token`: the tenant's token endpoint, and
+    /// the one in the discovery document at `/{segment}/`.
     pub fn token_endpoints(&self, segment: &str) -> [String; 2] {
         [self.tenant_id.as_str(), segment].map(|tenant| self.endpoint(tenant, paths::TOKEN))
     }
@@ -117,7 +115,7 @@ mod tests {
             "11111111-2222-4333-8444-555555555556",
         ] {
             assert_eq!(
-                authority().check_tenant(unknown).expect_err("refused").code,
+                authority().check_tenant(unknown).expect_err("rejected").code,
                 90002,
                 "{unknown}"
             );

@@ -1,7 +1,7 @@
-//! The authorization endpoint: who is signing in, and a code for the application that asked (RFC 6749 §4.1).
+//! The authorization endpoint: signs a user in and sends the application a code (RFC 6749 §4.1).
 //!
-//! The page that it shows carries the whole request in the address that its form posts to; the post is checked from the
-//! start like the request itself, so that nothing can be skipped by changing the form.
+//! The form on the page posts to an address that repeats the whole authorization request. The post is checked as fully
+//! as the request, so a changed form cannot skip a check.
 
 mod picker;
 mod request;
@@ -9,9 +9,9 @@ mod request;
 use actix_web::{HttpRequest, HttpResponse, web};
 use url::Url;
 
-use self::request::{AuthorizationRequest, Prompt, Rejected, ReturnAddress};
+use self::request::{AuthorizationRequest, Prompt, RedirectTarget, Rejection};
 use super::{
-    error::{Refusal, invalid_request},
+    error::{OAuthError, invalid_request},
     grants::CodeRequest,
     pages,
     parameters::Parameters,
@@ -19,20 +19,20 @@ use super::{
     state::Idp,
 };
 
-/// `GET /{tenant}/oauth2/v2.0/authorize`: a code at once for who is signed in, otherwise the account picker.
+/// `GET /{tenant}/oauth2/v2.0/authorize`: sends a code if a user is signed in, otherwise shows the account picker.
 pub async fn show(idp: web::Data<Idp>, tenant: web::Path<String>, request: HttpRequest) -> HttpResponse {
-    let authorization = match AuthorizationRequest::read(&idp, &tenant, request.query_string()) {
+    let authorization = match AuthorizationRequest::parse(&idp, &tenant, request.query_string()) {
         Ok(authorization) => authorization,
-        Err(rejected) => return refuse(&idp, &request, rejected),
+        Err(rejection) => return reject(&idp, &request, rejection),
     };
     let session = idp
         .sessions
-        .of(&request, idp.clock.now())
-        .filter(|session| is_meant(&idp, session, &authorization));
+        .current(&request, idp.clock.now())
+        .filter(|session| is_expected(&idp, session, &authorization));
     match (authorization.prompt, session) {
         (None | Some(Prompt::None), Some(session)) => send_code(&idp, &session, authorization),
-        (Some(Prompt::None), None) => redirect_refusal(&authorization.return_address, &nobody_signed_in()),
-        _ => picker::page(&idp, &tenant, &request, &authorization, None),
+        (Some(Prompt::None), None) => redirect_error(&authorization.redirect_target, &login_required()),
+        _ => picker::render(&idp, &tenant, &request, &authorization, None),
     }
 }
 
@@ -43,29 +43,29 @@ pub async fn pick(
     request: HttpRequest,
     form: web::Bytes,
 ) -> HttpResponse {
-    let authorization = match AuthorizationRequest::read(&idp, &tenant, request.query_string()) {
+    let authorization = match AuthorizationRequest::parse(&idp, &tenant, request.query_string()) {
         Ok(authorization) => authorization,
-        Err(rejected) => return refuse(&idp, &request, rejected),
+        Err(rejection) => return reject(&idp, &request, rejection),
     };
     let form = match Parameters::parse(&form) {
         Ok(form) => form,
-        Err(refusal) => return idp.pages.error(&request, &refusal),
+        Err(error) => return idp.pages.error(&request, &error),
     };
-    if !picker::is_same_origin(&request) || !Sessions::is_own_form(&request, form.get(picker::FORM_TOKEN)) {
-        return idp.pages.error(&request, &foreign_form());
+    if !picker::is_same_origin(&request) || !Sessions::is_form_token_valid(&request, form.get(picker::FORM_TOKEN)) {
+        return idp.pages.error(&request, &forged_form());
     }
-    match picker::choice(&idp, &form) {
+    match picker::parse_choice(&idp, &form) {
         picker::Choice::User(user) => {
             let (session, cookie) = idp.sessions.start(&request, &user.oid, idp.clock.now());
             pages::with_cookie(send_code(&idp, &session, authorization), &cookie)
         }
-        picker::Choice::Decline => redirect_refusal(&authorization.return_address, &declined()),
-        picker::Choice::Unknown(refusal) => picker::page(&idp, &tenant, &request, &authorization, Some(&refusal)),
+        picker::Choice::Decline => redirect_error(&authorization.redirect_target, &declined()),
+        picker::Choice::Unknown(error) => picker::render(&idp, &tenant, &request, &authorization, Some(&error)),
     }
 }
 
-/// Whether the signed-in user is the one whom the request names, if it names one.
-fn is_meant(idp: &Idp, session: &Session, authorization: &AuthorizationRequest) -> bool {
+/// Whether the request expects the signed-in user: it names no user, or this one.
+fn is_expected(idp: &Idp, session: &Session, authorization: &AuthorizationRequest) -> bool {
     let Some(user) = idp.registrations.user(&session.oid) else {
         return false;
     };
@@ -78,14 +78,14 @@ fn is_meant(idp: &Idp, session: &Session, authorization: &AuthorizationRequest) 
 fn send_code(idp: &Idp, session: &Session, authorization: AuthorizationRequest) -> HttpResponse {
     let AuthorizationRequest {
         client,
-        return_address,
+        redirect_target,
         scope,
         claims,
         nonce,
         code_challenge,
         ..
     } = authorization;
-    idp.sessions.went_to(&session.sid, client.client_id());
+    idp.sessions.add_app(&session.sid, client.client_id());
     let code = idp.grants.issue_code(
         CodeRequest {
             client_id: client.client_id().to_owned(),
@@ -94,51 +94,51 @@ fn send_code(idp: &Idp, session: &Session, authorization: AuthorizationRequest) 
             scope,
             claims,
             nonce,
-            redirect_uri: return_address.redirect_uri.clone(),
+            redirect_uri: redirect_target.redirect_uri.clone(),
             code_challenge,
         },
         idp.clock.now(),
     );
-    go_back(&return_address, &[("code", &code), ("session_state", &session.sid)])
+    redirect_to_client(&redirect_target, &[("code", &code), ("session_state", &session.sid)])
 }
 
-fn refuse(idp: &Idp, request: &HttpRequest, rejected: Rejected) -> HttpResponse {
-    match rejected {
-        Rejected::Here(refusal) => idp.pages.error(request, &refusal),
-        Rejected::ToClient(return_address, refusal) => redirect_refusal(&return_address, &refusal),
+fn reject(idp: &Idp, request: &HttpRequest, rejection: Rejection) -> HttpResponse {
+    match rejection {
+        Rejection::ShowPage(error) => idp.pages.error(request, &error),
+        Rejection::Redirect(redirect_target, error) => redirect_error(&redirect_target, &error),
     }
 }
 
-fn redirect_refusal(to: &ReturnAddress, refusal: &Refusal) -> HttpResponse {
-    go_back(
+fn redirect_error(to: &RedirectTarget, error: &OAuthError) -> HttpResponse {
+    redirect_to_client(
         to,
-        &[("error", refusal.error), ("error_description", &refusal.sentence())],
+        &[("error", error.oauth_error), ("error_description", &error.sentence())],
     )
 }
 
-fn go_back(to: &ReturnAddress, answer: &[(&str, &str)]) -> HttpResponse {
+fn redirect_to_client(to: &RedirectTarget, parameters: &[(&str, &str)]) -> HttpResponse {
     let Ok(mut uri) = Url::parse(&to.redirect_uri) else {
         return HttpResponse::InternalServerError().finish();
     };
     uri.query_pairs_mut()
-        .extend_pairs(answer)
+        .extend_pairs(parameters)
         .extend_pairs(to.state.iter().map(|state| ("state", state)));
     pages::redirect(uri.as_str())
 }
 
-fn nobody_signed_in() -> Refusal {
-    Refusal::new(
+fn login_required() -> OAuthError {
+    OAuthError::new(
         50058,
         "login_required",
         "A silent sign-in request was sent but no user is signed in.",
     )
 }
 
-fn declined() -> Refusal {
-    Refusal::new(65004, "access_denied", "User declined to consent to access the app.")
+fn declined() -> OAuthError {
+    OAuthError::new(65004, "access_denied", "User declined to consent to access the app.")
 }
 
-fn foreign_form() -> Refusal {
+fn forged_form() -> OAuthError {
     invalid_request(
         90023,
         "The sign-in form did not come from this browser's own sign-in page. Go back to the application and sign in again.",

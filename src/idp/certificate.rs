@@ -1,4 +1,4 @@
-//! A certificate registered for an application: what finds it, when it is valid, and what verifies its signatures.
+//! A certificate registered for an application: its thumbprints, its validity, and the verifiers of its signatures.
 
 use josekit::jws::{
     JwsVerifier, PS256, RS256,
@@ -14,33 +14,33 @@ use openssl::{
 /// Why a certificate cannot be registered.
 #[derive(Debug, thiserror::Error)]
 pub enum CertificateError {
-    /// Not PEM, or not a certificate.
+    /// The text is not a certificate in PEM.
     #[error("no certificate in PEM form: {0}")]
     Unreadable(#[from] ErrorStack),
-    /// Only RSA of 2048 bits or more can sign an assertion.
+    /// Assertions are signed with RSA of 2048 bits or more.
     #[error("its key must be RSA with 2048 bits or more: {0}")]
     Key(#[from] josekit::JoseError),
 }
 
-/// One registered certificate, its public key ready to verify.
+/// One registered certificate, with its public key ready to verify.
 #[derive(Debug, Clone)]
 pub struct RegisteredCertificate {
-    /// SHA-1 of the DER form, which `x5t` names.
+    /// SHA-1 of the DER encoding, as in `x5t`.
     pub sha1: Vec<u8>,
-    /// SHA-256 of the DER form, which `x5t#S256` names.
+    /// SHA-256 of the DER encoding, as in `x5t#S256`.
     pub sha256: Vec<u8>,
     /// First second of its validity.
     pub not_before: i64,
     /// Last second of its validity.
     pub not_after: i64,
-    /// Taken back by whoever issued it.
+    /// Whether its issuer revoked it.
     pub revoked: bool,
     ps256: RsassaPssJwsVerifier,
     rs256: RsassaJwsVerifier,
 }
 
 impl RegisteredCertificate {
-    /// The first certificate in `pem`.
+    /// Reads the first certificate in `pem`.
     ///
     /// # Errors
     /// See [`CertificateError`].
@@ -58,7 +58,7 @@ impl RegisteredCertificate {
         })
     }
 
-    /// What verifies signatures of this algorithm; only the two that Entra takes.
+    /// The verifier for this algorithm; `None` except for the two that Entra accepts.
     pub fn verifier(&self, alg: &str) -> Option<&dyn JwsVerifier> {
         match alg {
             "PS256" => Some(&self.ps256),

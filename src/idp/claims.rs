@@ -1,4 +1,4 @@
-//! The claims of ID and access tokens, as `id-token-claims-reference.md` and `access-token-claims-reference.md` have them.
+//! The claims of ID and access tokens, as in `id-token-claims-reference.md` and `access-token-claims-reference.md`.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Map, Value, json};
@@ -6,16 +6,16 @@ use serde_json::{Map, Value, json};
 use super::{authority::Authority, random, registrations::App, scope::Resource};
 use crate::config::{IdpUser, TokenVersion};
 
-/// How the client proved who it is, for `azpacr` and `appidacr`.
+/// How the client authenticated, for `azpacr` and `appidacr`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ClientProof {
-    /// A public client proves nothing.
+pub enum ClientAuthMethod {
+    /// A public client does not authenticate.
     None,
     /// A signed assertion.
     Certificate,
 }
 
-impl ClientProof {
+impl ClientAuthMethod {
     fn as_claim(self) -> &'static str {
         match self {
             Self::None => "0",
@@ -24,7 +24,7 @@ impl ClientProof {
     }
 }
 
-/// When a token starts and ends, in seconds since 1970.
+/// Validity of a token, in seconds since 1970.
 #[derive(Debug, Clone, Copy)]
 pub struct Validity {
     /// `iat` and `nbf`.
@@ -33,12 +33,11 @@ pub struct Validity {
     pub until: i64,
 }
 
-/// A user in a sign-in session.
+/// A user with a sign-in session.
 #[derive(Debug, Clone, Copy)]
-pub struct SignedIn<'a> {
-    /// The user.
+pub struct SignedInUser<'a> {
     pub user: &'a IdpUser,
-    /// `sid`
+    /// Session id.
     pub sid: &'a str,
 }
 
@@ -46,11 +45,11 @@ pub struct SignedIn<'a> {
 pub fn id_token(
     authority: &Authority,
     client: &App,
-    signed_in: SignedIn<'_>,
+    signed_in: SignedInUser<'_>,
     nonce: Option<&str>,
     validity: Validity,
 ) -> Map<String, Value> {
-    let SignedIn { user, sid } = signed_in;
+    let SignedInUser { user, sid } = signed_in;
     let mut claims = common(authority, validity);
     claims.extend(object(json!({
         "aud": client.client_id(),
@@ -71,17 +70,18 @@ pub fn id_token(
     claims
 }
 
-/// Claims of an access token for an API, on behalf of a user. Its form follows the API's registration, not the request.
+/// Claims of an access token for an API on behalf of a user. The API's registration decides the format, not the
+/// request.
 pub fn access_token(
     authority: &Authority,
     client: &App,
-    proof: ClientProof,
+    auth_method: ClientAuthMethod,
     resource: &Resource,
-    signed_in: SignedIn<'_>,
+    signed_in: SignedInUser<'_>,
     validity: Validity,
 ) -> Map<String, Value> {
-    let SignedIn { user, sid } = signed_in;
-    let mut claims = for_resource(authority, client, proof, resource, validity);
+    let SignedInUser { user, sid } = signed_in;
+    let mut claims = for_resource(authority, client, auth_method, resource, validity);
     claims.extend(object(json!({
         "sub": pairwise_subject(authority, audience_id(resource), &user.oid),
         "oid": user.oid,
@@ -106,15 +106,15 @@ pub fn access_token(
     claims
 }
 
-/// Claims of an access token for an API in the application's own name: `roles`, and neither `scp` nor a user.
+/// Claims of an access token for an API without a user: `roles` and no `scp`.
 pub fn app_only_token(
     authority: &Authority,
     client: &App,
-    proof: ClientProof,
+    auth_method: ClientAuthMethod,
     resource: &Resource,
     validity: Validity,
 ) -> Map<String, Value> {
-    let mut claims = for_resource(authority, client, proof, resource, validity);
+    let mut claims = for_resource(authority, client, auth_method, resource, validity);
     let service_principal = service_principal_id(authority, client.client_id());
     claims.extend(object(json!({ "sub": service_principal, "oid": service_principal })));
     let roles = resource.api.iter().flat_map(|api| &api.registration.app_roles);
@@ -123,7 +123,7 @@ pub fn app_only_token(
     claims
 }
 
-/// What `login_hint` and `logout_hint` call a user: an opaque value, not an address.
+/// The opaque value of `login_hint` and `logout_hint` for a user.
 pub fn login_hint(user: &IdpUser) -> String {
     format!("O.{}", URL_SAFE_NO_PAD.encode(&user.oid))
 }
@@ -131,7 +131,7 @@ pub fn login_hint(user: &IdpUser) -> String {
 fn for_resource(
     authority: &Authority,
     client: &App,
-    proof: ClientProof,
+    auth_method: ClientAuthMethod,
     resource: &Resource,
     validity: Validity,
 ) -> Map<String, Value> {
@@ -142,14 +142,14 @@ fn for_resource(
             "iss": authority.issuer_v1(),
             "aud": resource.identifier,
             "appid": client.client_id(),
-            "appidacr": proof.as_claim(),
+            "appidacr": auth_method.as_claim(),
         }),
         TokenVersion::V2 => json!({
             "ver": "2.0",
             "iss": authority.issuer_v2(),
             "aud": audience_id(resource),
             "azp": client.client_id(),
-            "azpacr": proof.as_claim(),
+            "azpacr": auth_method.as_claim(),
         }),
     }));
     claims
@@ -172,7 +172,7 @@ fn audience_id(resource: &Resource) -> &str {
         .map_or(resource.identifier.as_str(), |api| api.client_id())
 }
 
-/// The roles of the user among those that the application defines.
+/// The user's roles that the application defines.
 fn user_roles(user: &IdpUser, app: &App) -> Vec<String> {
     let defined = |role: &&String| app.registration.app_roles.iter().any(|known| known.value == **role);
     user.roles.iter().filter(defined).cloned().collect()
@@ -184,13 +184,13 @@ fn insert_roles(claims: &mut Map<String, Value>, roles: &[String]) {
     }
 }
 
-/// OpenID Connect Core §8.1: the same user has another `sub` in every application.
+/// OpenID Connect Core §8.1: `sub` differs per application for the same user.
 fn pairwise_subject(authority: &Authority, client_id: &str, oid: &str) -> String {
     let input = format!("{}|{client_id}|{oid}", authority.tenant_id());
     URL_SAFE_NO_PAD.encode(openssl::sha::sha256(input.as_bytes()))
 }
 
-/// The object id of the application in this tenant: always the same GUID, and not the client id.
+/// The object id of the application in this tenant: a constant GUID, different from the client id.
 fn service_principal_id(authority: &Authority, client_id: &str) -> String {
     let digest = openssl::sha::sha256(format!("{}|service principal|{client_id}", authority.tenant_id()).as_bytes());
     let mut bytes = [0; 16];

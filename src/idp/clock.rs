@@ -1,4 +1,4 @@
-//! The provider's clock: the machine's, moved by an offset so that tests need not wait for something to expire.
+//! The emulator's clock: the system clock plus an offset, so that tests need not wait until something expires.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -6,38 +6,38 @@ use chrono::{DateTime, Utc};
 
 const MOST_SECONDS: i64 = 100 * 366 * 86_400;
 
-/// Tells the time to everything in this room.
 #[derive(Debug, Default)]
 pub struct Clock {
     offset_seconds: AtomicI64,
 }
 
 impl Clock {
-    /// Seconds since 1970, offset included.
+    /// Seconds since 1970, including the offset.
     pub fn now(&self) -> i64 {
         Utc::now()
             .timestamp()
             .saturating_add(self.offset_seconds.load(Ordering::Relaxed))
     }
 
-    /// Sets how far this clock is ahead of the machine's; negative when behind. A century at most, so that no sum overflows.
+    /// Sets how far this clock is ahead of the system clock; negative means behind. Limited to a century, so that no
+    /// sum overflows.
     pub fn set_offset(&self, seconds: i64) {
         self.offset_seconds
             .store(seconds.clamp(-MOST_SECONDS, MOST_SECONDS), Ordering::Relaxed);
     }
 }
 
-/// A time as Entra writes it into `timestamp`, such as `2023-12-11 22:54:25Z`.
+/// Entra's format in `timestamp`, such as `2023-12-11 22:54:25Z`.
 pub fn timestamp(unix_seconds: i64) -> String {
     format(unix_seconds, "%Y-%m-%d %H:%M:%SZ")
 }
 
-/// A time as Entra writes it into sentences, such as `2023-12-11T23:52:19Z`.
-pub fn iso(unix_seconds: i64) -> String {
+/// Entra's format in messages, such as `2023-12-11T23:52:19Z`.
+pub fn rfc3339(unix_seconds: i64) -> String {
     format(unix_seconds, "%Y-%m-%dT%H:%M:%SZ")
 }
 
-/// A time as HTTP has it (RFC 9110 §5.6.7).
+/// HTTP's format (RFC 9110 §5.6.7).
 pub fn http_date(unix_seconds: i64) -> String {
     format(unix_seconds, "%a, %d %b %Y %H:%M:%S GMT")
 }

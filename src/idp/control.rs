@@ -1,7 +1,7 @@
-//! `/_control/`: how a test makes the provider do what a real one does rarely, or never.
+//! `/_control/`: lets a test make the emulator do what Entra does rarely or never.
 //!
-//! Whoever reaches it can mint any token, so only programs on this machine do: requests from other addresses are refused,
-//! and so is everything that a web page could send (`docs/identity-provider.md`).
+//! A client of this interface can mint any token. So only programs on this machine may use it: requests from other
+//! addresses are rejected, and so are requests that a web page can send (`docs/identity-provider.md`).
 
 mod apps;
 mod guard;
@@ -14,11 +14,11 @@ use serde::Deserialize;
 
 use super::{
     clock::Clock,
-    faults::{Fault, Faults},
-    request_log::Journal,
+    faults::{FaultInjection, FaultInjector},
+    request_log::RequestLog,
 };
 
-/// All of it, behind its guard.
+/// The routes, behind the guard.
 pub fn routes(config: &mut web::ServiceConfig) {
     let guarded = web::scope("")
         .wrap(from_fn(guard::only_local_programs))
@@ -42,21 +42,21 @@ pub fn routes(config: &mut web::ServiceConfig) {
     config.service(guarded);
 }
 
-async fn set_fault(faults: web::Data<Faults>, fault: web::Json<Fault>) -> HttpResponse {
+async fn set_fault(faults: web::Data<FaultInjector>, fault: web::Json<FaultInjection>) -> HttpResponse {
     faults.set(fault.into_inner());
     HttpResponse::NoContent().finish()
 }
 
-async fn clear_fault(faults: web::Data<Faults>) -> HttpResponse {
-    faults.set(Fault::default());
+async fn clear_fault(faults: web::Data<FaultInjector>) -> HttpResponse {
+    faults.set(FaultInjection::default());
     HttpResponse::NoContent().finish()
 }
 
-async fn requests(log: web::Data<Journal>) -> HttpResponse {
+async fn requests(log: web::Data<RequestLog>) -> HttpResponse {
     HttpResponse::Ok().json(log.entries())
 }
 
-async fn forget_requests(log: web::Data<Journal>) -> HttpResponse {
+async fn forget_requests(log: web::Data<RequestLog>) -> HttpResponse {
     log.clear();
     HttpResponse::NoContent().finish()
 }

@@ -1,4 +1,4 @@
-//! What the provider says about itself: OpenID configuration and public keys.
+//! Discovery: the OpenID configuration and the public keys. Also the pages that describe the emulator.
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -11,8 +11,8 @@ use tera::Context;
 use super::{
     authority::Authority,
     clock::{Clock, http_date},
-    error::Refusal,
-    pages::{Allowed, Pages},
+    error::OAuthError,
+    pages::{CspSources, Pages},
     paths,
     registrations::Registrations,
     signing_keys::KeyRing,
@@ -26,14 +26,14 @@ pub async fn configuration(
     tenant: web::Path<String>,
     request: HttpRequest,
 ) -> HttpResponse {
-    if let Err(refusal) = authority.check_tenant(&tenant) {
-        return refused(&authority, &clock, &request, &refusal);
+    if let Err(error) = authority.check_tenant(&tenant) {
+        return error_response(&authority, &clock, &request, &error);
     }
     let endpoint = |path: &str| authority.endpoint(&tenant, path);
-    let mut answer = HttpResponse::Ok();
-    // By the provider's own clock, which is how callers notice that theirs is wrong.
-    answer.insert_header((DATE, http_date(clock.now())));
-    answer.insert_header((CACHE_CONTROL, "max-age=86400, private")).json(json!({
+    let mut response = HttpResponse::Ok();
+    // The emulator's own clock: clients compare it with theirs to find that theirs is wrong.
+    response.insert_header((DATE, http_date(clock.now())));
+    response.insert_header((CACHE_CONTROL, "max-age=86400, private")).json(json!({
         "issuer": authority.discovered_issuer(&tenant),
         "authorization_endpoint": endpoint(paths::AUTHORIZE),
         "token_endpoint": endpoint(paths::TOKEN),
@@ -59,7 +59,7 @@ pub async fn configuration(
     }))
 }
 
-/// `GET /{tenant}/discovery/v2.0/keys`: the keys, without `alg`, as Entra's (`signing-key-rollover.md`).
+/// `GET /{tenant}/discovery/v2.0/keys`: the keys without `alg`, as with Entra (`signing-key-rollover.md`).
 pub async fn keys(
     authority: web::Data<Authority>,
     clock: web::Data<Clock>,
@@ -67,8 +67,8 @@ pub async fn keys(
     tenant: web::Path<String>,
     request: HttpRequest,
 ) -> HttpResponse {
-    if let Err(refusal) = authority.check_tenant(&tenant) {
-        return refused(&authority, &clock, &request, &refusal);
+    if let Err(error) = authority.check_tenant(&tenant) {
+        return error_response(&authority, &clock, &request, &error);
     }
     let issuer = authority.issuer_v2();
     let keys: Result<Vec<Value>, _> = keys.all().iter().map(|key| key.jwk(&issuer)).collect();
@@ -77,13 +77,13 @@ pub async fn keys(
             .insert_header((CACHE_CONTROL, "max-age=86400, private"))
             .json(json!({ "keys": keys })),
         Err(error) => {
-            log::error!("the keys cannot be published: {error}");
+            log::error!("cannot publish the signing keys: {error}");
             HttpResponse::InternalServerError().finish()
         }
     }
 }
 
-/// `GET /`: what this is, for whoever opens it in a browser.
+/// `GET /`: describes the emulator to a person who opens it in a browser.
 pub async fn home(
     authority: web::Data<Authority>,
     registrations: web::Data<Registrations>,
@@ -99,15 +99,15 @@ pub async fn home(
     context.insert("users", registrations.users());
     let apps: Vec<_> = registrations.apps().iter().map(|app| &app.registration).collect();
     context.insert("apps", &apps);
-    pages.answer(
+    pages.render(
         actix_web::http::StatusCode::OK,
         "home.html",
         &context,
-        &Allowed::default(),
+        &CspSources::default(),
     )
 }
 
-/// `GET /error?code=NNNNN`: where the `error_uri` of a refusal leads.
+/// `GET /error?code=NNNNN`: the target of `error_uri`.
 pub async fn error(pages: web::Data<Pages>, request: HttpRequest) -> HttpResponse {
     let code = url::form_urlencoded::parse(request.query_string().as_bytes())
         .find(|(name, _)| name == "code")
@@ -116,16 +116,16 @@ pub async fn error(pages: web::Data<Pages>, request: HttpRequest) -> HttpRespons
     let mut context = Context::new();
     context.insert("code", &code);
     context.insert("message", "The meaning of this number is on Microsoft Learn.");
-    context.insert("request_id", RequestId::of(&request).as_str());
-    pages.answer(
+    context.insert("request_id", RequestId::get(&request).as_str());
+    pages.render(
         actix_web::http::StatusCode::OK,
         "error.html",
         &context,
-        &Allowed::default(),
+        &CspSources::default(),
     )
 }
 
-fn refused(authority: &Authority, clock: &Clock, request: &HttpRequest, refusal: &Refusal) -> HttpResponse {
-    let id = RequestId::of(request);
-    HttpResponse::build(refusal.status()).json(refusal.body(authority.base_url(), id.as_str(), clock.now()))
+fn error_response(authority: &Authority, clock: &Clock, request: &HttpRequest, error: &OAuthError) -> HttpResponse {
+    let id = RequestId::get(request);
+    HttpResponse::build(error.status()).json(error.body(authority.base_url(), id.as_str(), clock.now()))
 }

@@ -1,54 +1,53 @@
-//! A refusal as Entra gives it: an OAuth 2.0 error, an AADSTS number, and a sentence that says what was wrong.
+//! An error as Entra reports it: an OAuth 2.0 error, an AADSTS code, and a message.
 //!
-//! Numbers and wording follow "Microsoft Entra authentication and authorization error codes"
-//! (`reference-error-codes.md`) and what Entra is seen to answer. A message may quote parameters that name things,
-//! never an assertion, a code or a token.
+//! Codes and wording follow "Microsoft Entra authentication and authorization error codes" (`reference-error-codes.md`)
+//! and the observed responses of Entra. A message may quote parameters that name things, but never an assertion, a code
+//! or a token.
 
 use actix_web::http::StatusCode;
 use serde_json::{Value, json};
 
 use super::{clock, random};
 
-/// Why a request was refused.
+/// Why a request is rejected.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
-    /// The AADSTS number.
+pub struct OAuthError {
+    /// AADSTS code.
     pub code: u32,
-    /// The OAuth 2.0 error (RFC 6749 §5.2, OpenID Connect Core §3.1.2.6).
-    pub error: &'static str,
-    /// What was wrong, without the AADSTS number.
+    /// OAuth 2.0 error (RFC 6749 §5.2, OpenID Connect Core §3.1.2.6).
+    pub oauth_error: &'static str,
+    /// The message without the AADSTS code.
     pub message: String,
 }
 
-impl Refusal {
-    /// A refusal with this number, OAuth 2.0 error and message.
-    pub fn new(code: u32, error: &'static str, message: impl Into<String>) -> Self {
+impl OAuthError {
+    pub fn new(code: u32, oauth_error: &'static str, message: impl Into<String>) -> Self {
         Self {
             code,
-            error,
+            oauth_error,
             message: message.into(),
         }
     }
 
-    /// 401 when the client could not prove who it is (RFC 6749 §5.2), otherwise 400.
+    /// 401 if the client failed to authenticate (RFC 6749 §5.2), 503 for a transient error, otherwise 400.
     pub fn status(&self) -> StatusCode {
-        match self.error {
+        match self.oauth_error {
             "invalid_client" => StatusCode::UNAUTHORIZED,
             "temporarily_unavailable" => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::BAD_REQUEST,
         }
     }
 
-    /// Number and message in one, as the start of `error_description`.
+    /// AADSTS code and message: the start of `error_description`.
     pub fn sentence(&self) -> String {
         format!("AADSTS{}: {}", self.code, self.message)
     }
 
-    /// The JSON body of the token endpoint's answer.
+    /// The JSON body of an error response.
     pub fn body(&self, base_url: &str, correlation_id: &str, now: i64) -> Value {
         let (trace_id, timestamp) = (random::guid(), clock::timestamp(now));
         let mut body = json!({
-            "error": self.error,
+            "error": self.oauth_error,
             "error_description": format!(
                 "{} Trace ID: {trace_id} Correlation ID: {correlation_id} Timestamp: {timestamp}",
                 self.sentence()
@@ -66,31 +65,31 @@ impl Refusal {
     }
 }
 
-/// A client assertion that does not hold (RFC 7523 §3).
-pub fn invalid_client(code: u32, message: impl Into<String>) -> Refusal {
-    Refusal::new(code, "invalid_client", message)
+/// The client assertion is invalid (RFC 7523 §3).
+pub fn invalid_client(code: u32, message: impl Into<String>) -> OAuthError {
+    OAuthError::new(code, "invalid_client", message)
 }
 
-/// A code or refresh token that does not hold.
-pub fn invalid_grant(code: u32, message: impl Into<String>) -> Refusal {
-    Refusal::new(code, "invalid_grant", message)
+/// The code or refresh token is invalid.
+pub fn invalid_grant(code: u32, message: impl Into<String>) -> OAuthError {
+    OAuthError::new(code, "invalid_grant", message)
 }
 
-/// A request that is not formed as it must be.
-pub fn invalid_request(code: u32, message: impl Into<String>) -> Refusal {
-    Refusal::new(code, "invalid_request", message)
+/// The request is malformed.
+pub fn invalid_request(code: u32, message: impl Into<String>) -> OAuthError {
+    OAuthError::new(code, "invalid_request", message)
 }
 
 /// AADSTS900144: a parameter is missing.
-pub fn missing_parameter(name: &str) -> Refusal {
+pub fn missing_parameter(name: &str) -> OAuthError {
     invalid_request(
         900_144,
         format!("The request body must contain the following parameter: '{name}'."),
     )
 }
 
-/// AADSTS90002: the tenant in the address is not this one.
-pub fn unknown_tenant(tenant: &str) -> Refusal {
+/// AADSTS90002: the address names another tenant.
+pub fn unknown_tenant(tenant: &str) -> OAuthError {
     invalid_request(
         90002,
         format!(
@@ -100,9 +99,9 @@ pub fn unknown_tenant(tenant: &str) -> Refusal {
     )
 }
 
-/// AADSTS700016: no such application.
-pub fn unknown_client(client_id: &str, tenant: &str) -> Refusal {
-    Refusal::new(
+/// AADSTS700016: there is no such application.
+pub fn unknown_client(client_id: &str, tenant: &str) -> OAuthError {
+    OAuthError::new(
         700_016,
         "unauthorized_client",
         format!(
@@ -113,8 +112,8 @@ pub fn unknown_client(client_id: &str, tenant: &str) -> Refusal {
     )
 }
 
-/// The refusal for a number alone, as a test asks for it; the OAuth 2.0 error is the one that goes with the number.
-pub fn by_code(code: u32) -> Refusal {
+/// The error that a test requests by its AADSTS code. The OAuth 2.0 error is the one that Entra sends with that code.
+pub fn by_code(code: u32) -> OAuthError {
     let error = match code {
         50013 | 500_112 | 54005 | 70000 | 70008 | 700_082 | 70043 | 65001 | 501_481 | 50173 => "invalid_grant",
         50076 | 50079 | 50058 | 16000 => "interaction_required",
@@ -130,9 +129,9 @@ pub fn by_code(code: u32) -> Refusal {
         }
         _ => "invalid_request",
     };
-    Refusal::new(
+    OAuthError::new(
         code,
         error,
-        "The development identity provider was told to refuse this request.",
+        "A test asked the development identity provider to reject this request.",
     )
 }

@@ -1,10 +1,10 @@
-//! A map whose entries expire by the provider's own clock, and which never grows beyond its capacity.
+//! A map of limited capacity whose entries expire by the emulator's clock.
 
 use std::collections::HashMap;
 
 use parking_lot::{Mutex, MutexGuard};
 
-/// Values by an unguessable name, each until a time of its own. Not `Debug`: names are codes, tokens and cookies.
+/// Not `Debug`, because the keys are codes, tokens and cookies.
 pub struct ExpiringMap<V> {
     capacity: usize,
     entries: Mutex<HashMap<String, Entry<V>>>,
@@ -16,7 +16,6 @@ struct Entry<V> {
 }
 
 impl<V: Clone> ExpiringMap<V> {
-    /// An empty map of at most `capacity` entries.
     pub fn new(capacity: usize) -> Self {
         Self {
             capacity,
@@ -24,14 +23,14 @@ impl<V: Clone> ExpiringMap<V> {
         }
     }
 
-    /// Keeps `value` until `expires_at` (seconds since 1970), in place of what had this name.
+    /// Stores `value` until `expires_at` (seconds since 1970) and replaces an existing value.
     pub fn insert(&self, name: String, value: V, expires_at: i64, now: i64) {
         let mut entries = self.lock();
         self.make_room(&mut entries, now);
         entries.insert(name, Entry { value, expires_at });
     }
 
-    /// Keeps `value` unless something unexpired has this name already; says whether it did.
+    /// Stores `value`, unless there is an unexpired one. Returns whether it was stored.
     pub fn insert_new(&self, name: String, value: V, expires_at: i64, now: i64) -> bool {
         let mut entries = self.lock();
         if entries.get(&name).is_some_and(|entry| entry.expires_at > now) {
@@ -42,34 +41,31 @@ impl<V: Clone> ExpiringMap<V> {
         true
     }
 
-    /// The value of this name, if it has not expired.
+    /// The value, if it has not expired.
     pub fn get(&self, name: &str, now: i64) -> Option<V> {
         self.update(name, now, |value| value.clone())
     }
 
-    /// Whether this name is still here, expired or not: what expired goes only when room is needed.
-    pub fn has_held(&self, name: &str) -> bool {
+    /// Whether there is an entry, expired or not. Expired entries stay until their room is needed.
+    pub fn is_known(&self, name: &str) -> bool {
         self.lock().contains_key(name)
     }
 
-    /// What `change` makes of the value of this name, which nobody else sees meanwhile.
+    /// Changes an unexpired value under the lock, and returns the result of `change`.
     pub fn update<R>(&self, name: &str, now: i64, change: impl FnOnce(&mut V) -> R) -> Option<R> {
         let mut entries = self.lock();
         let entry = entries.get_mut(name).filter(|entry| entry.expires_at > now)?;
         Some(change(&mut entry.value))
     }
 
-    /// Changes every value.
     pub fn for_each(&self, mut change: impl FnMut(&mut V)) {
         self.lock().values_mut().for_each(|entry| change(&mut entry.value));
     }
 
-    /// Forgets this name, and gives what it held.
     pub fn remove(&self, name: &str) -> Option<V> {
         self.lock().remove(name).map(|entry| entry.value)
     }
 
-    /// Forgets every value that `keep` refuses.
     pub fn retain(&self, keep: impl Fn(&V) -> bool) {
         self.lock().retain(|_, entry| keep(&entry.value));
     }
@@ -90,7 +86,6 @@ impl<V: Clone> ExpiringMap<V> {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Entry<V>>> {
-        // A panic elsewhere leaves the map whole: every change to it is one call.
         self.entries.lock()
     }
 }

@@ -1,43 +1,42 @@
-//! Things that go wrong at a real identity provider, on demand: it is down, it is slow, it refuses.
+//! Failures of a real identity provider, on demand: it is down, it is slow, it rejects requests.
 
 use parking_lot::{Mutex, MutexGuard};
 use serde::{Deserialize, Serialize};
 
-/// What goes wrong at the moment.
+/// The failures in force.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Fault {
-    /// Every request is answered with 503.
+pub struct FaultInjection {
+    /// Answer every request with 503.
     pub down: bool,
-    /// Every request waits this long first, in milliseconds.
+    /// Delay every request by this many milliseconds.
     pub slow_ms: u64,
-    /// `down` and `slow_ms` are for requests whose path contains this only, such as `discovery/v2.0/keys`.
+    /// Limits `down` and `slow_ms` to requests whose path contains this text, such as `discovery/v2.0/keys`.
     pub only_path: Option<String>,
-    /// The next token requests are refused.
-    pub fail_next: Option<FailNext>,
+    /// Reject the next token requests.
+    pub fail_next: Option<TokenFailures>,
 }
 
-/// Refusals to come.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct FailNext {
-    /// How many token requests.
+pub struct TokenFailures {
+    /// Number of token requests to reject.
     pub count: u32,
-    /// AADSTS number.
+    /// AADSTS code to reject them with.
     pub code: u32,
 }
 
-/// The fault in force.
+/// Holds the failures in force.
 #[derive(Debug, Default)]
-pub struct Faults(Mutex<Fault>);
+pub struct FaultInjector(Mutex<FaultInjection>);
 
-impl Faults {
-    /// Puts a fault in place of the one in force.
-    pub fn set(&self, fault: Fault) {
+impl FaultInjector {
+    /// Replaces the failures in force.
+    pub fn set(&self, fault: FaultInjection) {
         *self.lock() = fault;
     }
 
-    /// The AADSTS number with which to refuse the token request at hand, if any.
+    /// The AADSTS code with which to reject the current token request, if any. Counts the request.
     pub fn next_token_failure(&self) -> Option<u32> {
         let mut fault = self.lock();
         let next = fault.fail_next.as_mut().filter(|next| next.count > 0)?;
@@ -45,17 +44,17 @@ impl Faults {
         Some(next.code)
     }
 
-    /// What to do to a request for this path.
-    pub fn for_path(&self, path: &str) -> Fault {
+    /// The failures that apply to a request for `path`.
+    pub fn for_path(&self, path: &str) -> FaultInjection {
         let fault = self.lock().clone();
         if fault.only_path.as_deref().is_none_or(|part| path.contains(part)) {
             fault
         } else {
-            Fault::default()
+            FaultInjection::default()
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Fault> {
+    fn lock(&self) -> MutexGuard<'_, FaultInjection> {
         self.0.lock()
     }
 }

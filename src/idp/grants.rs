@@ -1,43 +1,41 @@
-//! Authorization codes and refresh tokens: what they stand for, how long they live, how often they can be used.
+//! Authorization codes and refresh tokens: what they grant, how long they live, and how often a client can use them.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
 use super::{
-    error::{Refusal, invalid_grant},
+    error::{OAuthError, invalid_grant},
     expiring_map::ExpiringMap,
     random,
     requested_claims::RequestedClaims,
     scope::Scope,
 };
 
-/// A code lives ten minutes (`v2-oauth2-auth-code-flow.md`), and is remembered longer, to tell used from unknown.
+/// A code lives ten minutes (`v2-oauth2-auth-code-flow.md`). It is stored longer, to tell a used code from an unknown
+/// one.
 const CODE_SECONDS: i64 = 10 * 60;
 const CODE_REMEMBERED_SECONDS: i64 = 60 * 60;
 /// A refresh token lives 90 days (`refresh-tokens.md`).
 const REFRESH_SECONDS: i64 = 90 * 24 * 60 * 60;
 const CAPACITY: usize = 10_000;
 
-/// What a user allowed an application.
+/// What a user has granted to an application.
 #[derive(Clone)]
 pub struct Grant {
-    /// The application.
     pub client_id: String,
-    /// The user.
+    /// Object id of the user.
     pub oid: String,
-    /// The sign-in session.
+    /// Session id.
     pub sid: String,
-    /// What was asked for.
     pub scope: Scope,
-    /// What its access tokens are to say besides.
+    /// Additional claims of the access tokens.
     pub claims: RequestedClaims,
-    /// The code that all refresh tokens of this grant come from.
+    /// The code from which all refresh tokens of this grant descend.
     family: String,
 }
 
 /// What an authorization code is bound to.
 #[derive(Clone)]
 pub struct Code {
-    /// What it is exchanged for.
     pub grant: Grant,
     /// `nonce` of the authorization request, for the ID token.
     pub nonce: Option<String>,
@@ -47,35 +45,32 @@ pub struct Code {
     redeemed: bool,
 }
 
-/// What an authorization request asks a code for.
+/// Input for a new code, from an authorization request.
 #[derive(Debug)]
 pub struct CodeRequest {
-    /// The application.
     pub client_id: String,
-    /// The user.
+    /// Object id of the user.
     pub oid: String,
-    /// The sign-in session.
+    /// Session id.
     pub sid: String,
-    /// What was asked for.
     pub scope: Scope,
-    /// What the access token is to say besides.
+    /// Additional claims of the access token.
     pub claims: RequestedClaims,
-    /// `nonce`, for the ID token.
+    /// For the ID token.
     pub nonce: Option<String>,
-    /// Where the code is sent, and what must be sent with it.
+    /// Where the code is sent. The token request must repeat it.
     pub redirect_uri: String,
-    /// `code_challenge` (S256), if any.
+    /// Method `S256`.
     pub code_challenge: Option<String>,
 }
 
-/// Every code and refresh token that is out.
+/// All issued codes and refresh tokens.
 pub struct Grants {
     codes: ExpiringMap<Code>,
     refresh_tokens: ExpiringMap<Grant>,
 }
 
 impl Grants {
-    /// None yet.
     pub fn new() -> Self {
         Self {
             codes: ExpiringMap::new(CAPACITY),
@@ -83,7 +78,7 @@ impl Grants {
         }
     }
 
-    /// A new authorization code.
+    /// Issues an authorization code.
     pub fn issue_code(&self, request: CodeRequest, now: i64) -> String {
         let code = random::secret();
         let CodeRequest {
@@ -118,12 +113,12 @@ impl Grants {
         code
     }
 
-    /// Exchanges a code, once, for what it stands for.
+    /// Redeems a code, once.
     ///
     /// # Errors
-    /// AADSTS70000 when it is unknown or another client's, 54005 when it was used before (then the refresh tokens from its
-    /// first use are withdrawn: RFC 6749 §4.1.2), 70008 when it expired, 500112 when the redirect URI differs, 501481 when
-    /// the PKCE verifier does not fit.
+    /// AADSTS70000 if the code is unknown or belongs to another client, 54005 if it was redeemed before (its refresh
+    /// tokens are revoked then: RFC 6749 §4.1.2), 70008 if it expired, 500112 if the redirect URI differs, 501481 if
+    /// the PKCE verifier does not match.
     pub fn redeem_code(
         &self,
         code: &str,
@@ -131,20 +126,20 @@ impl Grants {
         redirect_uri: &str,
         code_verifier: Option<&str>,
         now: i64,
-    ) -> Result<Code, Refusal> {
+    ) -> Result<Code, OAuthError> {
         let redeemed = self.codes.update(code, now, |held| {
             held.check(client_id, redirect_uri, code_verifier, now)?;
             held.redeemed = true;
             Ok(held.clone())
         });
         let result = redeemed.unwrap_or_else(|| Err(malformed("authorization code")));
-        if result.as_ref().is_err_and(|refusal| refusal.code == ALREADY_REDEEMED) {
+        if result.as_ref().is_err_and(|error| error.code == ALREADY_REDEEMED) {
             self.refresh_tokens.retain(|grant| grant.family != code);
         }
         result
     }
 
-    /// A new refresh token.
+    /// Issues a refresh token.
     pub fn issue_refresh_token(&self, grant: Grant, now: i64) -> String {
         let token = random::secret();
         self.refresh_tokens
@@ -152,14 +147,14 @@ impl Grants {
         token
     }
 
-    /// What a refresh token stands for. It stays valid: Entra replaces refresh tokens on each use without revoking the
-    /// old ones (`refresh-tokens.md`).
+    /// The grant behind a refresh token. The token stays valid: Entra issues a new refresh token on each use and does
+    /// not revoke the old one (`refresh-tokens.md`).
     ///
     /// # Errors
-    /// AADSTS70000 when it is unknown or another client's, 700082 when it expired.
-    pub fn refresh(&self, token: &str, client_id: &str, now: i64) -> Result<Grant, Refusal> {
+    /// AADSTS70000 if the token is unknown or belongs to another client, 700082 if it expired.
+    pub fn refresh(&self, token: &str, client_id: &str, now: i64) -> Result<Grant, OAuthError> {
         let grant = self.refresh_tokens.get(token, now).ok_or_else(|| {
-            if self.refresh_tokens.has_held(token) {
+            if self.refresh_tokens.is_known(token) {
                 refresh_token_expired()
             } else {
                 malformed("refresh token")
@@ -174,7 +169,7 @@ impl Grants {
 }
 
 impl Code {
-    fn check(&self, client_id: &str, redirect_uri: &str, verifier: Option<&str>, now: i64) -> Result<(), Refusal> {
+    fn check(&self, client_id: &str, redirect_uri: &str, verifier: Option<&str>, now: i64) -> Result<(), OAuthError> {
         if self.grant.client_id != client_id {
             return Err(malformed("authorization code"));
         }
@@ -205,10 +200,10 @@ impl Code {
         let fits = match (&self.challenge, verifier) {
             (None, None) => true,
             (Some(challenge), Some(verifier)) => *challenge == s256(verifier),
-            // RFC 9700 §4.8.2: a verifier without a challenge is a sign of a downgraded request.
+            // RFC 9700 §4.8.2: a verifier without a challenge indicates a PKCE downgrade attack.
             _ => false,
         };
-        if fits { Ok(()) } else { Err(wrong_verifier()) }
+        if fits { Ok(()) } else { Err(verifier_mismatch()) }
     }
 }
 
@@ -219,21 +214,21 @@ fn s256(verifier: &str) -> String {
     URL_SAFE_NO_PAD.encode(openssl::sha::sha256(verifier.as_bytes()))
 }
 
-fn wrong_verifier() -> Refusal {
+fn verifier_mismatch() -> OAuthError {
     invalid_grant(
         501_481,
         "The Code_Verifier does not match the code_challenge supplied in the authorization request.",
     )
 }
 
-fn malformed(what: &str) -> Refusal {
+fn malformed(what: &str) -> OAuthError {
     invalid_grant(
         70000,
         format!("Provided grant is invalid or malformed. The {what} is not one of this application's."),
     )
 }
 
-fn refresh_token_expired() -> Refusal {
+fn refresh_token_expired() -> OAuthError {
     invalid_grant(
         700_082,
         "The refresh token has expired due to inactivity. Send a new interactive authorization request for this user and \

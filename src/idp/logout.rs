@@ -1,5 +1,5 @@
-//! Sign-out: ends the provider's session, tells the applications that the user went to, and goes back only where an
-//! application has registered (OpenID Connect RP-Initiated Logout, Front-Channel Logout).
+//! Sign-out: ends the session, notifies the applications that the user signed in to, and redirects only to a registered
+//! address (OpenID Connect RP-Initiated Logout, Front-Channel Logout).
 
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -9,7 +9,7 @@ use url::Url;
 
 use super::{
     claims::login_hint,
-    pages::{self, Allowed},
+    pages::{self, CspSources},
     parameters::Parameters,
     session::Session,
     state::Idp,
@@ -23,11 +23,11 @@ pub async fn sign_out(idp: web::Data<Idp>, tenant: web::Path<String>, request: H
         .and_then(|()| Parameters::parse(request.query_string().as_bytes()));
     let parameters = match parameters {
         Ok(parameters) => parameters,
-        Err(refusal) => return idp.pages.error(&request, &refusal),
+        Err(error) => return idp.pages.error(&request, &error),
     };
     let return_to = return_address(&idp, &parameters);
-    if names_somebody_else(&idp, &request, &parameters) {
-        // Whoever is named has no session here, so there is nothing to end.
+    if names_another_user(&idp, &request, &parameters) {
+        // The named user has no session here, so there is nothing to end.
         return return_to.map_or_else(|| signed_out_page(&idp, &[], None), |uri| pages::redirect(&uri));
     }
     let (session, clearing) = idp.sessions.end(&request, idp.clock.now());
@@ -41,12 +41,12 @@ pub async fn sign_out(idp: web::Data<Idp>, tenant: web::Path<String>, request: H
     pages::with_cookie(response, &clearing)
 }
 
-/// Where to go afterwards: `post_logout_redirect_uri`, when it is registered for the application that the request names
-/// with `client_id` or `id_token_hint`, or for any when it names none. State is given back.
+/// Where to redirect afterwards: to `post_logout_redirect_uri`, with `state`, if it is registered for the application
+/// that `client_id` or `id_token_hint` names. Without either, a registration for any application suffices.
 fn return_address(idp: &Idp, parameters: &Parameters) -> Option<String> {
     let wanted = parameters.get("post_logout_redirect_uri")?;
     let hinted = match parameters.get("id_token_hint") {
-        Some(token) => Some(audience_of_own_token(idp, token)?),
+        Some(token) => Some(audience_of_issued_token(idp, token)?),
         None => None,
     };
     let named = [parameters.get("client_id"), hinted.as_deref()];
@@ -69,8 +69,8 @@ fn return_address(idp: &Idp, parameters: &Parameters) -> Option<String> {
     Some(uri.into())
 }
 
-/// `aud` of an ID token that was issued here, expired or not.
-fn audience_of_own_token(idp: &Idp, token: &str) -> Option<String> {
+/// `aud` of an ID token that the emulator issued, expired or not.
+fn audience_of_issued_token(idp: &Idp, token: &str) -> Option<String> {
     let (signing_input, signature) = token.rsplit_once('.')?;
     let (_, claims) = signing_input.split_once('.')?;
     let signature = URL_SAFE_NO_PAD.decode(signature).ok()?;
@@ -86,9 +86,12 @@ fn audience_of_own_token(idp: &Idp, token: &str) -> Option<String> {
     claims.get("aud").and_then(Value::as_str).map(str::to_owned)
 }
 
-/// Whether `logout_hint` (the `login_hint` claim of an ID token) is about another account than the signed-in one.
-fn names_somebody_else(idp: &Idp, request: &HttpRequest, parameters: &Parameters) -> bool {
-    let (Some(hint), Some(session)) = (parameters.get("logout_hint"), idp.sessions.of(request, idp.clock.now())) else {
+/// Whether `logout_hint` (the `login_hint` claim of an ID token) names a user other than the signed-in one.
+fn names_another_user(idp: &Idp, request: &HttpRequest, parameters: &Parameters) -> bool {
+    let (Some(hint), Some(session)) = (
+        parameters.get("logout_hint"),
+        idp.sessions.current(request, idp.clock.now()),
+    ) else {
         return false;
     };
     idp.registrations
@@ -96,7 +99,7 @@ fn names_somebody_else(idp: &Idp, request: &HttpRequest, parameters: &Parameters
         .is_some_and(|user| login_hint(user) != hint)
 }
 
-/// The front-channel logout URLs of the applications that the user went to, with `sid` and `iss`.
+/// The front-channel logout URLs of the applications that the user signed in to, with `sid` and `iss`.
 fn front_channel_uris(idp: &Idp, session: &Session) -> Vec<String> {
     let apps = session
         .apps
@@ -116,9 +119,9 @@ fn signed_out_page(idp: &Idp, frames: &[String], return_to: Option<&str>) -> Htt
     let mut context = Context::new();
     context.insert("frames", frames);
     context.insert("return_to", &return_to);
-    let allowed = Allowed {
+    let allowed = CspSources {
         frames: frames.iter().filter_map(|uri| pages::csp_source(uri)).collect(),
-        ..Allowed::default()
+        ..CspSources::default()
     };
-    idp.pages.answer(StatusCode::OK, "signed_out.html", &context, &allowed)
+    idp.pages.render(StatusCode::OK, "signed_out.html", &context, &allowed)
 }

@@ -1,4 +1,4 @@
-//! What happens to every request before and after its handler.
+//! Middleware for every request.
 
 pub mod inject_faults;
 pub mod record_requests;

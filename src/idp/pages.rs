@@ -1,4 +1,4 @@
-//! The pages that people see, and the headers that keep them safe. All values are escaped by the templates.
+//! Renders the pages with their security headers. The templates escape all values.
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -13,26 +13,24 @@ use actix_web::{
 use tera::{Context, Tera};
 use url::Url;
 
-use super::error::Refusal;
+use super::error::OAuthError;
 use crate::serve::RequestId;
 
 /// The templates, parsed once.
 pub struct Pages(Tera);
 
-/// What a page may do beside showing itself with the site's own style.
+/// Sources that the content security policy of a page allows, in addition to the emulator's own styles and images.
 #[derive(Debug, Default)]
-pub struct Allowed {
-    /// Sources that its forms may lead to, redirects included: Chromium checks `form-action` along the whole way.
+pub struct CspSources {
+    /// Targets of forms, including redirects: Chromium checks `form-action` for each hop.
     pub form_action: Vec<String>,
-    /// Sources that it may show in frames.
+    /// Frames.
     pub frames: Vec<String>,
 }
 
 impl Pages {
-    /// Parses the templates.
-    ///
     /// # Errors
-    /// When one is not well formed.
+    /// When a template is malformed.
     pub fn new() -> Result<Self, tera::Error> {
         let mut tera = Tera::new();
         tera.add_raw_templates([
@@ -45,8 +43,8 @@ impl Pages {
         Ok(Self(tera))
     }
 
-    /// Renders a page into an answer with a strict content security policy.
-    pub fn answer(&self, status: StatusCode, template: &str, context: &Context, allowed: &Allowed) -> HttpResponse {
+    /// Renders a page with a strict content security policy.
+    pub fn render(&self, status: StatusCode, template: &str, context: &Context, allowed: &CspSources) -> HttpResponse {
         match self.0.render(template, context) {
             Ok(html) => HttpResponse::build(status)
                 .content_type("text/html; charset=utf-8")
@@ -58,23 +56,23 @@ impl Pages {
                 .insert_header((CACHE_CONTROL, "no-store"))
                 .body(html),
             Err(error) => {
-                log::error!("template {template} cannot be rendered: {error}");
-                HttpResponse::InternalServerError().body("the page cannot be shown; the log says why")
+                log::error!("cannot render template {template}: {error}");
+                HttpResponse::InternalServerError().body("the page cannot be rendered; see the log")
             }
         }
     }
 
-    /// The provider's own error page, for what must not be sent to a redirect URI.
-    pub fn error(&self, request: &HttpRequest, refusal: &Refusal) -> HttpResponse {
+    /// The error page, for errors that must not be sent to a redirect URI.
+    pub fn error(&self, request: &HttpRequest, error: &OAuthError) -> HttpResponse {
         let mut context = Context::new();
-        context.insert("code", &refusal.code);
-        context.insert("message", &refusal.message);
-        context.insert("request_id", RequestId::of(request).as_str());
-        self.answer(refusal.status(), "error.html", &context, &Allowed::default())
+        context.insert("code", &error.code);
+        context.insert("message", &error.message);
+        context.insert("request_id", RequestId::get(request).as_str());
+        self.render(error.status(), "error.html", &context, &CspSources::default())
     }
 }
 
-/// Sends the browser elsewhere with a GET.
+/// Redirects with a GET.
 pub fn redirect(to: &str) -> HttpResponse {
     HttpResponse::SeeOther()
         .insert_header((LOCATION, to))
@@ -83,7 +81,6 @@ pub fn redirect(to: &str) -> HttpResponse {
         .finish()
 }
 
-/// Adds a cookie.
 pub fn with_cookie(mut response: HttpResponse, cookie: &Cookie<'_>) -> HttpResponse {
     match response.add_cookie(cookie) {
         Ok(()) => response,
@@ -91,7 +88,7 @@ pub fn with_cookie(mut response: HttpResponse, cookie: &Cookie<'_>) -> HttpRespo
     }
 }
 
-/// The CSP source for where a URI leads: its origin, or its scheme when it has none.
+/// The CSP source of a URI: its origin, or its scheme if it has no origin.
 pub fn csp_source(uri: &str) -> Option<String> {
     let url = Url::parse(uri).ok()?;
     let origin = url.origin();
@@ -102,7 +99,7 @@ pub fn csp_source(uri: &str) -> Option<String> {
     })
 }
 
-fn content_security_policy(allowed: &Allowed) -> String {
+fn content_security_policy(allowed: &CspSources) -> String {
     let list = |sources: &[String]| {
         if sources.is_empty() {
             "'none'".to_owned()

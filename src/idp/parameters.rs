@@ -1,8 +1,8 @@
-//! The parameters of a request, from a query string or a form. A name that appears twice is refused.
+//! The parameters of a query string or a form. A repeated name is rejected.
 
-use super::error::{self, Refusal};
+use super::error::{self, OAuthError};
 
-/// Decoded parameters, in the order sent, each name once.
+/// Decoded parameters in the order sent, each name once.
 #[derive(Debug, Clone, Default)]
 pub struct Parameters(Vec<(String, String)>);
 
@@ -10,8 +10,8 @@ impl Parameters {
     /// Decodes `application/x-www-form-urlencoded`.
     ///
     /// # Errors
-    /// AADSTS9000411 when a parameter is there twice (RFC 6749 §3.1): which of the two counts would be a guess.
-    pub fn parse(encoded: &[u8]) -> Result<Self, Refusal> {
+    /// AADSTS9000411 for a repeated parameter (RFC 6749 §3.1): the emulator does not guess which one counts.
+    pub fn parse(encoded: &[u8]) -> Result<Self, OAuthError> {
         let mut parameters: Vec<(String, String)> = Vec::new();
         for (name, value) in url::form_urlencoded::parse(encoded) {
             if parameters.iter().any(|(known, _)| *known == name) {
@@ -25,7 +25,7 @@ impl Parameters {
         Ok(Self(parameters))
     }
 
-    /// The value of a parameter; one without a value counts as not sent (RFC 6749 §3.1).
+    /// The value of a parameter. One without a value counts as not sent (RFC 6749 §3.1).
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0
             .iter()
@@ -34,15 +34,14 @@ impl Parameters {
             .filter(|value| !value.is_empty())
     }
 
-    /// The value of a parameter that must be there.
+    /// The value of a required parameter.
     ///
     /// # Errors
-    /// AADSTS900144 when it is not.
-    pub fn require(&self, name: &str) -> Result<&str, Refusal> {
+    /// AADSTS900144 if it is missing.
+    pub fn require(&self, name: &str) -> Result<&str, OAuthError> {
         self.get(name).ok_or_else(|| error::missing_parameter(name))
     }
 
-    /// The names sent, values left out.
     pub fn names(&self) -> Vec<String> {
         self.0.iter().map(|(name, _)| name.clone()).collect()
     }
@@ -53,9 +52,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_duplicated_parameter_is_refused() {
-        let refusal = Parameters::parse(b"code=a&state=b&code=c").expect_err("refused");
-        assert_eq!(refusal.code, 9_000_411);
+    fn a_duplicated_parameter_is_rejected() {
+        let error = Parameters::parse(b"code=a&state=b&code=c").expect_err("rejected");
+        assert_eq!(error.code, 9_000_411);
     }
 
     #[test]

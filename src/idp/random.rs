@@ -1,4 +1,4 @@
-//! Unguessable values: codes, refresh tokens, cookies, token ids.
+//! Unpredictable values: codes, refresh tokens, cookies, token ids.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use uuid::Uuid;
@@ -8,12 +8,12 @@ pub fn secret() -> String {
     format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple())
 }
 
-/// A GUID, as in `trace_id` and `sid`.
+/// For `trace_id` and `sid`.
 pub fn guid() -> String {
     Uuid::new_v4().to_string()
 }
 
-/// A token's id, as in `uti`.
+/// For `uti`.
 pub fn token_id() -> String {
     URL_SAFE_NO_PAD.encode(Uuid::new_v4().as_bytes())
 }

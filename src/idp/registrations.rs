@@ -1,4 +1,4 @@
-//! Who can sign in, and which applications the tenant knows: the settings, with the certificates read from their files.
+//! The users and applications of the tenant: the settings, with the certificates read from their files.
 
 use std::{fs, io, path::PathBuf, sync::Arc};
 
@@ -6,14 +6,14 @@ use parking_lot::RwLock;
 
 use super::{
     certificate::{CertificateError, RegisteredCertificate},
-    error::{self, Refusal},
+    error::{self, OAuthError},
 };
 use crate::config::{AppRegistration, IdpSettings, IdpUser};
 
 /// Why the registrations cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum RegistrationError {
-    /// A certificate's file cannot be read.
+    /// A certificate file cannot be read.
     #[error("the certificate {path} of the app registration {name} cannot be read: {source}")]
     Unreadable {
         /// The file.
@@ -23,7 +23,7 @@ pub enum RegistrationError {
         /// The system's reason.
         source: io::Error,
     },
-    /// A certificate's file holds none that can be used.
+    /// A certificate file holds no usable certificate.
     #[error("the certificate {path} of the app registration {name} cannot be used: {reason}")]
     Unusable {
         /// The file.
@@ -34,14 +34,14 @@ pub enum RegistrationError {
         reason: String,
     },
     /// Two registrations have the same client id.
-    #[error("two app registrations have the client id {client_id}; each needs one of its own")]
-    Twice {
+    #[error("two app registrations have the client id {client_id}; give each its own client id")]
+    DuplicateClientId {
         /// The client id.
         client_id: String,
     },
 }
 
-/// The directory of the tenant.
+/// The users and applications of the tenant.
 #[derive(Debug)]
 pub struct Registrations {
     users: Vec<IdpUser>,
@@ -49,7 +49,7 @@ pub struct Registrations {
 }
 
 impl Registrations {
-    /// Reads the certificates that the settings name.
+    /// Reads the certificate files that the settings name.
     ///
     /// # Errors
     /// See [`RegistrationError`].
@@ -57,7 +57,7 @@ impl Registrations {
         let mut apps: Vec<Arc<App>> = Vec::new();
         for registration in &settings.apps {
             if apps.iter().any(|app| app.client_id() == registration.client_id) {
-                return Err(RegistrationError::Twice {
+                return Err(RegistrationError::DuplicateClientId {
                     client_id: registration.client_id.clone(),
                 });
             }
@@ -69,7 +69,6 @@ impl Registrations {
         })
     }
 
-    /// Everybody who can sign in.
     pub fn users(&self) -> &[IdpUser] {
         &self.users
     }
@@ -86,7 +85,6 @@ impl Registrations {
             .find(|user| user.email.eq_ignore_ascii_case(email.trim()))
     }
 
-    /// All app registrations.
     pub fn apps(&self) -> &[Arc<App>] {
         &self.apps
     }
@@ -95,17 +93,16 @@ impl Registrations {
     ///
     /// # Errors
     /// AADSTS700016 when there is none.
-    pub fn client(&self, client_id: &str, tenant: &str) -> Result<&Arc<App>, Refusal> {
+    pub fn client(&self, client_id: &str, tenant: &str) -> Result<&Arc<App>, OAuthError> {
         self.app(client_id)
             .ok_or_else(|| error::unknown_client(client_id, tenant))
     }
 
-    /// The application with this client id, if any.
     pub fn app(&self, client_id: &str) -> Option<&Arc<App>> {
         self.apps.iter().find(|app| app.client_id() == client_id)
     }
 
-    /// The API that goes by this App ID URI or client id.
+    /// The API with this App ID URI or client id.
     pub fn api(&self, identifier: &str) -> Option<&Arc<App>> {
         self.apps.iter().find(|app| {
             let Some(app_id_uri) = &app.registration.app_id_uri else {
@@ -116,26 +113,21 @@ impl Registrations {
     }
 }
 
-/// One app registration.
 #[derive(Debug)]
 pub struct App {
-    /// As the settings have it.
     pub registration: AppRegistration,
     certificates: RwLock<Vec<RegisteredCertificate>>,
 }
 
 impl App {
-    /// Application (client) id.
     pub fn client_id(&self) -> &str {
         &self.registration.client_id
     }
 
-    /// The certificates registered at this moment.
     pub fn certificates(&self) -> Vec<RegisteredCertificate> {
         self.certificates.read().clone()
     }
 
-    /// Registers these certificates in place of those registered before.
     pub fn replace_certificates(&self, certificates: Vec<RegisteredCertificate>) {
         *self.certificates.write() = certificates;
     }

@@ -1,4 +1,4 @@
-//! The last requests, so that a test can see what a client sent. Holds no code, token, secret or signature.
+//! The last requests, so that a test can check what a client sent. Holds no code, token, secret or signature.
 
 use std::collections::VecDeque;
 
@@ -6,58 +6,51 @@ use parking_lot::{Mutex, MutexGuard};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-/// Requests remembered.
+/// Number of requests that are stored.
 const CAPACITY: usize = 1000;
 
-/// One request.
 #[derive(Debug, Clone, Serialize)]
 pub struct Entry {
-    /// Method.
     pub method: String,
-    /// Path, without the query.
+    /// Without the query.
     pub path: String,
-    /// Names of the query's parameters.
+    /// Names of the query parameters.
     pub query_fields: Vec<String>,
-    /// Status of the answer.
+    /// Status of the response.
     pub status: u16,
-    /// More about a token request.
+    /// Set for token requests.
     #[serde(flatten)]
-    pub note: Option<Note>,
+    pub note: Option<TokenRequestDetails>,
 }
 
-/// What a token request held.
+/// The content of a token request.
 #[derive(Debug, Clone, Serialize)]
-pub struct Note {
-    /// Names of the form's fields.
+pub struct TokenRequestDetails {
+    /// Names of the form fields.
     pub form_fields: Vec<String>,
-    /// `grant_type`
     pub grant_type: Option<String>,
-    /// `client_id`
     pub client_id: Option<String>,
-    /// `scope`
     pub scope: Option<String>,
-    /// JOSE header of the client assertion, if it can be read.
+    /// JOSE header of the client assertion, if it can be decoded.
     pub assertion_header: Option<Map<String, Value>>,
-    /// Claims of the client assertion, if they can be read.
+    /// Claims of the client assertion, if they can be decoded.
     pub assertion_claims: Option<Map<String, Value>>,
 }
 
-/// The requests remembered, oldest first.
+/// The stored requests, oldest first.
 #[derive(Debug, Default)]
-pub struct Journal(Mutex<VecDeque<Entry>>);
+pub struct RequestLog(Mutex<VecDeque<Entry>>);
 
-impl Journal {
-    /// All of them.
+impl RequestLog {
     pub fn entries(&self) -> Vec<Entry> {
         self.lock().iter().cloned().collect()
     }
 
-    /// Forgets them.
     pub fn clear(&self) {
         self.lock().clear();
     }
 
-    /// Adds an entry; the oldest one makes room for it.
+    /// Adds an entry. When the log is full, the oldest entry is dropped.
     pub fn push(&self, entry: Entry) {
         let mut entries = self.lock();
         if entries.len() == CAPACITY {

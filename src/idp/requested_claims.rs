@@ -1,16 +1,16 @@
-//! The `claims` parameter (OpenID Connect Core §5.5), as far as Entra's claims challenges use it: what the application can
-//! handle, and which authentication contexts an API demands (Microsoft Learn "Claims challenges, claims requests, and
-//! client capabilities").
+//! The `claims` parameter (OpenID Connect Core §5.5), as far as Entra's claims challenges use it: the capabilities of
+//! the application, and the authentication contexts that an API demands (Microsoft Learn "Claims challenges, claims
+//! requests, and client capabilities").
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{
-    error::{Refusal, invalid_request},
+    error::{OAuthError, invalid_request},
     parameters::Parameters,
 };
 
-/// What the access token is to say. Users here meet every authentication context that is asked for.
+/// Claims requested for the access token. Users of the emulator satisfy every authentication context.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RequestedClaims {
     /// `xms_cc`: capabilities of the application, such as `cp1`.
@@ -28,14 +28,14 @@ struct Request {
 #[derive(Deserialize, Default)]
 struct Members {
     #[serde(default)]
-    xms_cc: Option<Wanted>,
+    xms_cc: Option<ClaimValues>,
     #[serde(default)]
-    acrs: Option<Wanted>,
+    acrs: Option<ClaimValues>,
 }
 
 /// `{"essential": true, "value": "c1"}` or `{"values": ["c1", "c2"]}`
 #[derive(Deserialize)]
-struct Wanted {
+struct ClaimValues {
     #[serde(default)]
     value: Option<String>,
     #[serde(default)]
@@ -43,11 +43,11 @@ struct Wanted {
 }
 
 impl RequestedClaims {
-    /// From the parameter; nothing when it is not there.
+    /// Parses the parameter; without it, no claims are requested.
     ///
     /// # Errors
-    /// AADSTS900144 when it is no JSON of that shape.
-    pub fn read(parameters: &Parameters) -> Result<Self, Refusal> {
+    /// AADSTS900144 if it is not JSON of this structure.
+    pub fn parse(parameters: &Parameters) -> Result<Self, OAuthError> {
         let Some(text) = parameters.get("claims") else {
             return Ok(Self::default());
         };
@@ -57,13 +57,13 @@ impl RequestedClaims {
                 "The request is not properly formatted. The parameter 'claims' is not valid JSON.",
             )
         };
-        // First as an object: serde would take an array for a structure, too.
+        // First as an object: serde would accept an array for a struct, too.
         let object: Map<String, Value> = serde_json::from_str(text).map_err(malformed)?;
         let request: Request = serde_json::from_value(Value::Object(object)).map_err(malformed)?;
-        let all = |wanted: Option<Wanted>| {
-            wanted
+        let all = |claim: Option<ClaimValues>| {
+            claim
                 .into_iter()
-                .flat_map(|w| w.value.into_iter().chain(w.values))
+                .flat_map(|claim| claim.value.into_iter().chain(claim.values))
                 .collect()
         };
         Ok(Self {
@@ -72,8 +72,8 @@ impl RequestedClaims {
         })
     }
 
-    /// Together with those of an earlier request of the same sign-in.
-    pub fn and(&self, earlier: &Self) -> Self {
+    /// Adds the claims of an earlier request of the same sign-in.
+    pub fn merged_with(&self, earlier: &Self) -> Self {
         let both = |one: &[String], other: &[String]| {
             let mut all = other.to_vec();
             all.extend(one.iter().filter(|value| !other.contains(value)).cloned());
@@ -85,7 +85,7 @@ impl RequestedClaims {
         }
     }
 
-    /// The claims of the access token.
+    /// As claims of the access token.
     pub fn as_claims(&self) -> Map<String, Value> {
         [("xms_cc", &self.capabilities), ("acrs", &self.contexts)]
             .into_iter()
@@ -99,18 +99,18 @@ impl RequestedClaims {
 mod tests {
     use super::*;
 
-    fn read(claims: &str) -> Result<RequestedClaims, Refusal> {
+    fn read(claims: &str) -> Result<RequestedClaims, OAuthError> {
         let form = url::form_urlencoded::Serializer::new(String::new())
             .append_pair("claims", claims)
             .finish();
-        RequestedClaims::read(&Parameters::parse(form.as_bytes()).expect("parameters"))
+        RequestedClaims::parse(&Parameters::parse(form.as_bytes()).expect("parameters"))
     }
 
     #[test]
     fn capabilities_and_contexts_are_read_in_both_forms() {
         let first = read(r#"{"access_token":{"xms_cc":{"values":["cp1"]},"nbf":{"essential":true,"value":"1"}}}"#);
         let second = read(r#"{"access_token":{"acrs":{"essential":true,"value":"c1"}},"id_token":{}}"#);
-        let both = second.expect("claims").and(&first.expect("claims"));
+        let both = second.expect("claims").merged_with(&first.expect("claims"));
         assert_eq!(
             Value::Object(both.as_claims()),
             json!({ "xms_cc": ["cp1"], "acrs": ["c1"] })

@@ -1,26 +1,26 @@
-//! The `scope` parameter: OpenID Connect's own scopes, and those of one API at most.
+//! The `scope` parameter: OpenID Connect's own scopes, and the scopes of at most one API.
 //!
-//! Nobody is asked for consent here: what an API exposes counts as granted to every application of the tenant.
+//! The emulator does not manage consent: every scope that an API exposes counts as granted to every application of the
+//! tenant.
 
 use std::sync::Arc;
 
 use super::{
-    error::{Refusal, invalid_grant},
+    error::{OAuthError, invalid_grant},
     registrations::{App, Registrations},
 };
 use crate::config::TokenVersion;
 
-/// Entra's own API, which a token is for when no other is asked for.
+/// Microsoft Graph: the resource of a token whose request names no other.
 const MICROSOFT_GRAPH: &str = "00000003-0000-0000-c000-000000000000";
 
-/// What a request asks for, checked against the registrations.
+/// The requested scopes, checked against the registrations.
 #[derive(Debug, Clone)]
 pub struct Scope {
-    /// `openid`: an ID token.
+    /// `openid`: an ID token is requested.
     pub openid: bool,
-    /// `offline_access`: a refresh token.
+    /// `offline_access`: a refresh token is requested.
     pub offline_access: bool,
-    /// What the access token is for.
     pub resource: Resource,
     openid_connect: Vec<String>,
 }
@@ -28,23 +28,23 @@ pub struct Scope {
 /// The API that an access token is for.
 #[derive(Debug, Clone)]
 pub struct Resource {
-    /// Its registration; none for Microsoft Graph.
+    /// `None` for Microsoft Graph.
     pub api: Option<Arc<App>>,
-    /// How the request named it: App ID URI or client id.
+    /// The App ID URI or client id in the request.
     pub identifier: String,
-    /// Delegated scopes of it, for `scp`.
+    /// Delegated scopes, for `scp`.
     pub scopes: Vec<String>,
-    /// Form of its tokens; Microsoft Graph's are v1.
+    /// Format of its tokens; v1 for Microsoft Graph.
     pub token_version: TokenVersion,
 }
 
 impl Scope {
-    /// Reads a `scope` parameter.
+    /// Parses a `scope` parameter.
     ///
     /// # Errors
-    /// AADSTS70011 for a scope of no resource, 700022 for two resources, 500011 for an unknown resource, 65001 for a scope
-    /// that the resource does not expose.
-    pub fn parse(text: &str, registrations: &Registrations, client: &App, tenant: &str) -> Result<Self, Refusal> {
+    /// AADSTS70011 for a scope without a resource, 700022 for two resources, 500011 for an unknown resource, 65001 for
+    /// a scope that the resource does not expose.
+    pub fn parse(text: &str, registrations: &Registrations, client: &App, tenant: &str) -> Result<Self, OAuthError> {
         let mut openid_connect = Vec::new();
         let mut resource: Option<Resource> = None;
         for scope in text.split_ascii_whitespace() {
@@ -100,7 +100,7 @@ impl Scope {
         })
     }
 
-    /// What was granted, as `scope` in the token endpoint's answer: full names, OpenID Connect's first.
+    /// The granted scopes, as in the token response: full names, OpenID Connect's first.
     pub fn granted(&self) -> String {
         let mut scopes = self.openid_connect.clone();
         if self.resource.api.is_some() {
@@ -114,8 +114,8 @@ impl Scope {
         scopes.join(" ")
     }
 
-    /// Whether everything asked for here was asked for in `first` as well.
-    pub fn is_within(&self, first: &Self) -> bool {
+    /// Whether `first` contains every scope of this one.
+    pub fn is_subset_of(&self, first: &Self) -> bool {
         let same_api = match (&self.resource.api, &first.resource.api) {
             (None, _) => true,
             (Some(own), Some(other)) => own.client_id() == other.client_id(),
@@ -128,17 +128,17 @@ impl Scope {
     }
 }
 
-/// The API whose `/.default` an application asks for in its own name.
+/// The API whose `/.default` an application requests without a user.
 ///
 /// # Errors
-/// AADSTS1002012 when the scope is not exactly one `{resource}/.default`, 500011 when the resource is unknown.
-pub fn app_only_resource(text: &str, registrations: &Registrations, tenant: &str) -> Result<Resource, Refusal> {
+/// AADSTS1002012 unless the scope is exactly one `{resource}/.default`, 500011 if the resource is unknown.
+pub fn app_only_resource(text: &str, registrations: &Registrations, tenant: &str) -> Result<Resource, OAuthError> {
     let identifier = text
         .trim()
         .strip_suffix("/.default")
         .filter(|rest| !rest.contains(char::is_whitespace));
     let Some(identifier) = identifier else {
-        return Err(Refusal::new(
+        return Err(OAuthError::new(
             1_002_012,
             "invalid_scope",
             format!(
@@ -158,9 +158,9 @@ pub fn app_only_resource(text: &str, registrations: &Registrations, tenant: &str
     })
 }
 
-/// AADSTS70011, also for a scope beyond the one that was granted.
-pub fn not_valid(text: &str) -> Refusal {
-    Refusal::new(
+/// AADSTS70011, also for a scope that exceeds the granted one.
+pub fn not_valid(text: &str) -> OAuthError {
+    OAuthError::new(
         70011,
         "invalid_scope",
         format!(
@@ -170,8 +170,8 @@ pub fn not_valid(text: &str) -> Refusal {
     )
 }
 
-fn two_resources(text: &str) -> Refusal {
-    Refusal::new(
+fn two_resources(text: &str) -> OAuthError {
+    OAuthError::new(
         700_022,
         "invalid_scope",
         format!(
@@ -181,8 +181,8 @@ fn two_resources(text: &str) -> Refusal {
     )
 }
 
-fn unknown_resource(identifier: &str, tenant: &str) -> Refusal {
-    Refusal::new(
+fn unknown_resource(identifier: &str, tenant: &str) -> OAuthError {
+    OAuthError::new(
         500_011,
         "invalid_resource",
         format!(
@@ -193,7 +193,7 @@ fn unknown_resource(identifier: &str, tenant: &str) -> Refusal {
     )
 }
 
-fn not_consented(client: &App) -> Refusal {
+fn not_consented(client: &App) -> OAuthError {
     invalid_grant(
         65001,
         format!(

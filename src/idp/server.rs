@@ -1,4 +1,4 @@
-//! Puts the identity provider together: registrations, keys, routes.
+//! Assembles the emulator: state, middleware, routes.
 
 use std::{
     io,
@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use actix_web::{App, dev, dev::ServerHandle, middleware::from_fn, web};
+use actix_web::{App, dev::ServerHandle, middleware::from_fn, web};
 
 use super::{
     assets, authorize, control, discovery, logout,
@@ -19,24 +19,22 @@ use super::{
 use crate::{
     config::Settings,
     loopback::is_loopback_address,
-    serve::{self, Listening, Options, Stopper, access_log, request_guard, request_id},
+    serve::{self, Options, ShutdownHandle, access_log, request_guard, request_id},
 };
 
-/// Threads that serve requests, unless the settings say more: it serves one developer.
+/// Threads that serve requests, unless the settings name another number: the emulator serves one developer.
 const WORKERS: usize = 2;
 
-/// Largest form taken: an assertion with a certificate chain is some 10 KB.
+/// Largest form: an assertion with a certificate chain has some 10 KB.
 const MAX_FORM_BYTES: usize = 128 * 1024;
 
-/// A bound server, not yet running.
+/// A bound server that is not running yet.
 pub struct Server {
-    http: dev::Server,
-    stopper: Stopper,
-    port: u16,
+    http: serve::Server,
 }
 
 impl Server {
-    /// Listens where the settings say, and prepares everything. Call it where an actix system runs.
+    /// Listens where the settings say, and prepares everything. Call it inside an actix system.
     ///
     /// # Errors
     /// See [`StartError`].
@@ -45,22 +43,21 @@ impl Server {
         if !settings.idp.allow_remote && !is_loopback(host) {
             return Err(StartError::NotLoopback { host: host.clone() });
         }
-        Self::on(serve::listen(host, settings.idp.port)?, settings)
+        Self::from_listener(serve::listen(host, settings.idp.port)?, settings)
     }
 
-    /// The same on a socket that listens already.
+    /// Like [`Self::bind`], with a socket that listens already.
     ///
     /// # Errors
     /// See [`StartError`].
-    pub fn on(listener: TcpListener, settings: &Settings) -> Result<Self, StartError> {
+    pub fn from_listener(listener: TcpListener, settings: &Settings) -> Result<Self, StartError> {
         let address = listener.local_addr().map_err(StartError::Socket)?;
         if !settings.idp.allow_remote && !is_loopback_address(address.ip()) {
             return Err(StartError::NotLoopback {
                 host: address.ip().to_string(),
             });
         }
-        let port = address.port();
-        let idp = web::Data::new(Idp::prepare(&settings.idp, port)?);
+        let idp = web::Data::new(Idp::new(&settings.idp, address.port())?);
         let app = move || {
             App::new()
                 .app_data(idp.clone())
@@ -94,18 +91,13 @@ impl Server {
             settings: &settings.server,
             tls,
         };
-        let Listening { server, stopper } =
-            serve::server::listen(listener, &options, app).map_err(StartError::Socket)?;
-        Ok(Self {
-            http: server,
-            stopper,
-            port,
-        })
+        let http = serve::server::listen(listener, &options, app).map_err(StartError::Socket)?;
+        Ok(Self { http })
     }
 
-    /// The port it listens on.
+    /// The port that it listens on.
     pub fn port(&self) -> u16 {
-        self.port
+        self.http.port()
     }
 
     /// Stops it from elsewhere.
@@ -113,9 +105,9 @@ impl Server {
         self.http.handle()
     }
 
-    /// Stops it so that nobody notices.
-    pub fn stopper(&self) -> Stopper {
-        self.stopper.clone()
+    /// Stops it gracefully.
+    pub fn shutdown_handle(&self) -> ShutdownHandle {
+        self.http.shutdown_handle()
     }
 
     /// Serves until stopped.
@@ -123,7 +115,7 @@ impl Server {
     /// # Errors
     /// When the sockets fail.
     pub async fn run(self) -> io::Result<()> {
-        self.http.await
+        self.http.run().await
     }
 }
 
@@ -149,7 +141,7 @@ fn in_tenant(path: &str) -> String {
     format!("/{{tenant}}/{path}")
 }
 
-/// Whether every address of this host is this machine's own.
+/// Whether every address of this host is a loopback address.
 fn is_loopback(host: &str) -> bool {
     if let Ok(address) = host.parse::<IpAddr>() {
         return is_loopback_address(address);

@@ -1,4 +1,4 @@
-//! Who is signed in to the provider in which browser: its own cookie, and what it stands for.
+//! The emulator's sign-in sessions, one per browser, and their cookie.
 
 use actix_web::{
     HttpRequest,
@@ -9,33 +9,32 @@ use subtle::ConstantTimeEq;
 use super::{expiring_map::ExpiringMap, random};
 use crate::serve::cookie_header::cookie;
 
-/// Cookies of `localhost` are shared by all its ports, so the names say whose they are.
+/// All ports of `localhost` share their cookies, so the names include the application's.
 const SESSION_COOKIE: &str = "blogctl_idp_session";
 const FORM_COOKIE: &str = "blogctl_idp_form";
 
-/// A sign-in lasts a day.
 const LIFETIME_SECONDS: i64 = 24 * 60 * 60;
 const CAPACITY: usize = 10_000;
 
-/// One signed-in user in one browser.
+/// A user who is signed in in one browser.
 #[derive(Debug, Clone)]
 pub struct Session {
-    /// `sid` of ID tokens and of front-channel sign-out.
+    /// `sid` of ID tokens and of front-channel logout.
     pub sid: String,
     /// Object id of the user.
     pub oid: String,
-    /// Client ids of the applications that the user went to since.
+    /// Client ids of the applications that the user has signed in to.
     pub apps: Vec<String>,
 }
 
-/// All sessions, by the cookie's value.
+/// All sessions, by cookie value.
 pub struct Sessions {
     by_cookie: ExpiringMap<Session>,
     secure: bool,
 }
 
 impl Sessions {
-    /// None yet; `secure` when cookies travel over HTTPS only.
+    /// `secure`: cookies are sent over HTTPS only.
     pub fn new(secure: bool) -> Self {
         Self {
             by_cookie: ExpiringMap::new(CAPACITY),
@@ -43,15 +42,15 @@ impl Sessions {
         }
     }
 
-    /// The session of this browser.
-    pub fn of(&self, request: &HttpRequest, now: i64) -> Option<Session> {
+    /// The session of the browser that sent the request.
+    pub fn current(&self, request: &HttpRequest, now: i64) -> Option<Session> {
         self.by_cookie.get(cookie(request.headers(), SESSION_COOKIE)?, now)
     }
 
-    /// Signs a user in: a new session under a new cookie, whatever was there before is gone.
+    /// Signs a user in: a new cookie, and a new session unless the same user had one.
     pub fn start(&self, request: &HttpRequest, oid: &str, now: i64) -> (Session, Cookie<'static>) {
         let before = cookie(request.headers(), SESSION_COOKIE).and_then(|name| self.by_cookie.remove(name));
-        // Whoever signs in again keeps the `sid`: applications know the session by it.
+        // The `sid` survives a repeated sign-in: applications know the session by it.
         let session = before.filter(|session| session.oid == oid).unwrap_or_else(|| Session {
             sid: random::guid(),
             oid: oid.to_owned(),
@@ -63,8 +62,8 @@ impl Sessions {
         (session, self.cookie(SESSION_COOKIE, name))
     }
 
-    /// Remembers that the user of this session went to an application, which wants to hear of the sign-out.
-    pub fn went_to(&self, sid: &str, client_id: &str) {
+    /// Records that the user has signed in to an application, which must be notified of the sign-out.
+    pub fn add_app(&self, sid: &str, client_id: &str) {
         self.by_cookie.for_each(|session| {
             if session.sid == sid && !session.apps.iter().any(|app| app == client_id) {
                 session.apps.push(client_id.to_owned());
@@ -72,9 +71,9 @@ impl Sessions {
         });
     }
 
-    /// Ends the session of this browser and gives it back, with the cookie that clears the browser's.
+    /// Ends the session of this browser. Returns it, and the cookie that clears the browser's.
     pub fn end(&self, request: &HttpRequest, now: i64) -> (Option<Session>, Cookie<'static>) {
-        let ended = self.of(request, now);
+        let ended = self.current(request, now);
         if let Some(name) = cookie(request.headers(), SESSION_COOKIE) {
             self.by_cookie.remove(name);
         }
@@ -83,7 +82,7 @@ impl Sessions {
         (ended, clearing)
     }
 
-    /// The value that this browser's forms must carry, with its cookie (a new one when it has none).
+    /// The token that the forms of this browser must carry, and its cookie; new ones if the browser has none.
     pub fn form_token(&self, request: &HttpRequest) -> (String, Cookie<'static>) {
         let known = cookie(request.headers(), FORM_COOKIE).map(str::to_owned);
         let token = known
@@ -92,8 +91,8 @@ impl Sessions {
         (token.clone(), self.cookie(FORM_COOKIE, token))
     }
 
-    /// Whether a form that carries `token` came from a page that this browser got from here.
-    pub fn is_own_form(request: &HttpRequest, token: Option<&str>) -> bool {
+    /// Whether a form with this `token` came from a page that the emulator gave to this browser.
+    pub fn is_form_token_valid(request: &HttpRequest, token: Option<&str>) -> bool {
         let (Some(known), Some(token)) = (cookie(request.headers(), FORM_COOKIE), token) else {
             return false;
         };

@@ -1,5 +1,5 @@
-//! The keys that sign tokens: made at the first start, published in the JWKS, rotated on demand. A file keeps them over a
-//! restart, because those who verify tokens ask for new keys only every few minutes.
+//! The keys that sign tokens: generated at the first start, published in the JWKS, rotated on demand. A file preserves
+//! them across restarts, because APIs fetch new keys only every few minutes.
 
 mod key_file;
 
@@ -28,17 +28,19 @@ use openssl::{
 use parking_lot::RwLock;
 use serde_json::{Map, Value, json};
 
-/// Why a key could not be made.
+/// Why a signing key cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    /// OpenSSL refused.
-    #[error("cannot make a signing key: {0}")]
+    /// OpenSSL failed.
+    #[error("cannot generate a signing key: {0}")]
     OpenSsl(#[from] ErrorStack),
-    /// josekit refused.
+    /// josekit failed.
     #[error("cannot use a signing key: {0}")]
     Jose(#[from] JoseError),
-    /// There is a file of keys, and it is not used. It is never replaced: somebody may still want what is in it.
-    #[error("the signing keys in {path} cannot be used: {reason}; repair the file, or delete it to have new keys made")]
+    /// The key file exists and cannot be used. The emulator never replaces it, because its content may still be needed.
+    #[error(
+        "the signing keys in {path} cannot be used: {reason}; repair the file, or delete it so that the next start generates new keys"
+    )]
     File {
         /// The file, `idp.signing_keys_file`.
         path: PathBuf,
@@ -49,7 +51,7 @@ pub enum KeyError {
 
 /// One key pair with its self-signed certificate, as Entra publishes them.
 pub struct SigningKey {
-    /// Name of the key in token headers and in the JWKS. As with Entra, it is also the certificate's `x5t`.
+    /// The key id in token headers and in the JWKS. As with Entra, it equals the certificate's `x5t`.
     pub kid: String,
     private_key: PKey<Private>,
     certificate: String,
@@ -58,10 +60,10 @@ pub struct SigningKey {
 }
 
 impl SigningKey {
-    /// A new RSA key of 2048 bits.
+    /// Generates an RSA key of 2048 bits.
     ///
     /// # Errors
-    /// When OpenSSL cannot make it.
+    /// When OpenSSL fails.
     pub fn generate() -> Result<Self, KeyError> {
         let private_key = PKey::from_rsa(Rsa::generate(2048)?)?;
         let certificate = self_signed(&private_key)?;
@@ -78,17 +80,17 @@ impl SigningKey {
         })
     }
 
-    /// The private key, to sign in ways that Entra never would.
+    /// For signatures that Entra never makes.
     pub fn private_key(&self) -> &PKey<Private> {
         &self.private_key
     }
 
-    /// Signs RS256.
+    /// Signs with RS256.
     pub fn signer(&self) -> &dyn JwsSigner {
         &self.signer
     }
 
-    /// A JWS in compact form (RFC 7515 §7.1), signed RS256, with `alg` and `kid` in its header.
+    /// A JWS in compact form (RFC 7515 §7.1), signed with RS256, with `alg` and `kid` in its header.
     ///
     /// # Errors
     /// When OpenSSL cannot sign.
@@ -98,7 +100,7 @@ impl SigningKey {
         compact(&header, claims, &self.signer)
     }
 
-    /// Whether this key signed the JWS.
+    /// Whether this key made the signature.
     pub fn verifies(&self, signing_input: &[u8], signature: &[u8]) -> bool {
         self.verifier.verify(signing_input, signature).is_ok()
     }
@@ -112,7 +114,7 @@ impl SigningKey {
         String::from_utf8(pem).map_err(|error| error.to_string())
     }
 
-    /// The public half, with `kid`, `x5t`, `x5c` and no `alg`, as Entra's (`signing-key-rollover.md`).
+    /// The public key with `kid`, `x5t`, `x5c` and no `alg`, as with Entra (`signing-key-rollover.md`).
     pub fn jwk(&self, issuer: &str) -> Result<Value, KeyError> {
         let rsa = self.private_key.rsa()?;
         Ok(json!({
@@ -128,7 +130,7 @@ impl SigningKey {
     }
 }
 
-/// Puts header, claims and signature together.
+/// Serializes a JWS in compact form.
 ///
 /// # Errors
 /// When the signer fails.
@@ -142,31 +144,31 @@ pub fn compact(
     Ok(format!("{input}.{signature}"))
 }
 
-/// What a JWS signature covers: header and claims, each in base64url.
+/// The signed part of a JWS: header and claims, each in base64url.
 pub fn signing_input(header: &Map<String, Value>, claims: &Map<String, Value>) -> String {
     let [header, claims] = [header, claims].map(|part| URL_SAFE_NO_PAD.encode(Value::Object(part.clone()).to_string()));
     format!("{header}.{claims}")
 }
 
-/// Most keys that are published at once. Beyond that, each new key takes the place of the oldest.
+/// Most keys that are published at once. A further key replaces the oldest.
 const MAX_KEYS: usize = 20;
 
-/// The published keys; the newest one signs. There is always one.
+/// The published keys, at least one. The newest one signs.
 pub struct KeyRing {
     keys: RwLock<Vec<Arc<SigningKey>>>,
     file: Option<PathBuf>,
 }
 
 impl KeyRing {
-    /// The keys of `file`, or one new key, which is kept there. Without a file, keys are in memory only.
+    /// Loads the keys from `file`, or generates one and stores it there. Without a file, keys are in memory only.
     ///
     /// # Errors
-    /// When a key cannot be made, or the file is there and cannot be used.
-    pub fn open(file: Option<PathBuf>) -> Result<Self, KeyError> {
-        let kept = file.as_deref().map(key_file::read).transpose()?.flatten();
-        if let Some(kept) = kept {
+    /// When no key can be generated, or the file exists and cannot be used.
+    pub fn load(file: Option<PathBuf>) -> Result<Self, KeyError> {
+        let stored = file.as_deref().map(key_file::read).transpose()?.flatten();
+        if let Some(stored) = stored {
             return Ok(Self {
-                keys: RwLock::new(kept.into_iter().map(Arc::new).collect()),
+                keys: RwLock::new(stored.into_iter().map(Arc::new).collect()),
                 file,
             });
         }
@@ -174,7 +176,7 @@ impl KeyRing {
             keys: RwLock::new(vec![Arc::new(SigningKey::generate()?)]),
             file,
         };
-        ring.keep(&ring.all());
+        ring.persist(&ring.all());
         Ok(ring)
     }
 
@@ -194,10 +196,10 @@ impl KeyRing {
         }
     }
 
-    /// Signs with a new key from now on; the older ones stay published.
+    /// Starts to sign with a new key. The older ones stay published.
     ///
     /// # Errors
-    /// When it cannot be made.
+    /// When no key can be generated.
     pub fn rotate(&self) -> Result<Arc<SigningKey>, KeyError> {
         let key = Arc::new(SigningKey::generate()?);
         self.change(|keys| {
@@ -208,10 +210,10 @@ impl KeyRing {
         Ok(key)
     }
 
-    /// Publishes this key no more; when it was the only one, a new one takes its place. Says whether it was there.
+    /// Stops publishing this key. If it was the only one, a new one replaces it. Returns whether it was published.
     ///
     /// # Errors
-    /// When a new one was needed and could not be made.
+    /// When a new key is needed and cannot be generated.
     pub fn remove(&self, kid: &str) -> Result<bool, KeyError> {
         let known = self.all();
         if !known.iter().any(|key| key.kid == kid) {
@@ -227,16 +229,16 @@ impl KeyRing {
     fn change(&self, change: impl FnOnce(&mut Vec<Arc<SigningKey>>)) {
         let mut keys = self.keys.write();
         change(&mut keys);
-        // While nobody else can change them, so that the file has the last state.
-        self.keep(&keys);
+        // Under the lock, so that the file gets the last state.
+        self.persist(&keys);
     }
 
-    /// A file that cannot be written costs a restart its keys, which is no reason not to serve.
-    fn keep(&self, keys: &[Arc<SigningKey>]) {
+    /// If the file cannot be written, the keys are lost at a restart. The emulator serves all the same.
+    fn persist(&self, keys: &[Arc<SigningKey>]) {
         let Some(file) = &self.file else { return };
         if let Err(reason) = key_file::write(file, keys) {
             log::warn!(
-                "the signing keys are in memory only, and new after a restart: {}: {reason}",
+                "cannot write the signing keys to {}, so a restart generates new ones: {reason}",
                 file.display()
             );
         }

@@ -1,7 +1,7 @@
-//! `--tls`: HTTPS for localhost, with a certificate under a certificate authority of its own.
+//! `--tls`: HTTPS for localhost, with a certificate from the emulator's own certificate authority (CA).
 //!
-//! Real clients insist on HTTPS. The authority is made once and kept, so that whoever was told to trust it need not be
-//! told again; its private key never leaves the folder.
+//! Real clients insist on HTTPS. The CA is created once and stored, so that clients need to trust it only once. Its
+//! private key never leaves the folder.
 
 mod files;
 
@@ -19,7 +19,7 @@ use rustls::{
 
 pub use self::files::prepare;
 
-/// Why there is no HTTPS.
+/// Why HTTPS cannot be set up.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TlsError {
@@ -31,8 +31,8 @@ pub enum TlsError {
         /// The system's reason.
         source: io::Error,
     },
-    /// A file in the state folder does not hold what it must.
-    #[error("{path} is damaged ({reason}); delete it, and it is made anew")]
+    /// A file in the state folder has unexpected content.
+    #[error("{path} is damaged ({reason}); delete it, and the next start creates a new one")]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -40,9 +40,9 @@ pub enum TlsError {
         reason: String,
     },
     /// A certificate cannot be made.
-    #[error("cannot make a certificate for localhost: {0}")]
+    #[error("cannot create a certificate for localhost: {0}")]
     Make(#[from] rcgen::Error),
-    /// rustls takes the certificate or the key for unusable.
+    /// rustls rejects the certificate or the key.
     #[error("cannot serve HTTPS: {0}")]
     Rustls(#[from] rustls::Error),
 }
@@ -50,7 +50,7 @@ pub enum TlsError {
 /// The files in the state folder.
 #[derive(Debug, Clone)]
 pub struct TlsFiles {
-    /// Certificate of the authority, for others to trust.
+    /// CA certificate, for clients to trust.
     pub ca: PathBuf,
     ca_key: PathBuf,
     certificate: PathBuf,
@@ -58,8 +58,7 @@ pub struct TlsFiles {
 }
 
 impl TlsFiles {
-    /// Their names in a folder.
-    pub fn within(folder: &Path) -> Self {
+    pub fn in_folder(folder: &Path) -> Self {
         Self {
             ca: folder.join("idp-ca.pem"),
             ca_key: folder.join("idp-ca-key.pem"),
@@ -69,7 +68,7 @@ impl TlsFiles {
     }
 }
 
-/// TLS 1.2 and 1.3, HTTP/2 and HTTP/1.1, by an explicit provider: a process-wide one would be somebody else's choice.
+/// TLS 1.2 and 1.3 for HTTP/1.1. The crypto provider is explicit: the default is process-wide, and any library may set it.
 ///
 /// # Errors
 /// See [`TlsError`].
@@ -85,7 +84,7 @@ pub fn server_config(files: &TlsFiles) -> Result<ServerConfig, TlsError> {
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
         .with_single_cert(vec![chain], key)?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(config)
 }
 

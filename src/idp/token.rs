@@ -1,4 +1,4 @@
-//! The token endpoint: who the client is, what it offers, and the tokens for it (RFC 6749 §3.2).
+//! The token endpoint: authenticates the client, checks its grant, and issues tokens (RFC 6749 §3.2).
 
 mod assertion;
 mod authorization_code;
@@ -14,12 +14,12 @@ use actix_web::{
     web,
 };
 
-use self::{assertion::Parts, response::TokenResponse};
+use self::{assertion::JwtParts, response::TokenResponse};
 use super::{
-    error::{self, Refusal, invalid_request},
+    error::{self, OAuthError, invalid_request},
     parameters::Parameters,
     random,
-    request_log::Note,
+    request_log::TokenRequestDetails,
     state::Idp,
 };
 
@@ -33,35 +33,35 @@ pub async fn exchange(
     form: web::Bytes,
 ) -> HttpResponse {
     let correlation_id = correlation_id(&request);
-    let answer = match read(&request, &form) {
+    let result = match read(&request, &form) {
         Ok(form) => {
-            request.extensions_mut().insert(note(&form));
-            // Signing two tokens takes milliseconds.
+            request.extensions_mut().insert(request_details(&form));
+            // On another thread: signing two tokens takes milliseconds.
             let idp = idp.clone();
             web::block(move || grant(&idp, &tenant, &form))
                 .await
-                .unwrap_or_else(|_| Err(stopping()))
+                .unwrap_or_else(|_| Err(transient_error()))
         }
-        Err(refusal) => Err(refusal),
+        Err(error) => Err(error),
     };
-    let mut response = match &answer {
+    let mut response = match &result {
         Ok(_) => HttpResponse::Ok(),
-        Err(refusal) => HttpResponse::build(refusal.status()),
+        Err(error) => HttpResponse::build(error.status()),
     };
-    // RFC 6749 §5.1: nothing may keep a token.
+    // RFC 6749 §5.1: tokens must not be cached.
     response
         .insert_header((CACHE_CONTROL, "no-store"))
         .insert_header((PRAGMA, "no-cache"));
-    match answer {
+    match result {
         Ok(tokens) => response.json(tokens),
-        Err(refusal) => {
-            log::info!("token request refused: AADSTS{} {}", refusal.code, refusal.error);
-            response.json(refusal.body(idp.authority.base_url(), &correlation_id, idp.clock.now()))
+        Err(error) => {
+            log::info!("token request rejected: AADSTS{} {}", error.code, error.oauth_error);
+            response.json(error.body(idp.authority.base_url(), &correlation_id, idp.clock.now()))
         }
     }
 }
 
-fn read(request: &HttpRequest, form: &[u8]) -> Result<Parameters, Refusal> {
+fn read(request: &HttpRequest, form: &[u8]) -> Result<Parameters, OAuthError> {
     let content_type = request
         .headers()
         .get(CONTENT_TYPE)
@@ -75,19 +75,19 @@ fn read(request: &HttpRequest, form: &[u8]) -> Result<Parameters, Refusal> {
         ));
     }
     if request.headers().contains_key(AUTHORIZATION) {
-        // RFC 6749 §2.3.1: HTTP Basic carries a client secret, and no application here has one.
-        return Err(client_authentication::secret_refused(""));
+        // RFC 6749 §2.3.1: HTTP Basic carries a client secret, which no application here has.
+        return Err(client_authentication::secret_rejected(""));
     }
     Parameters::parse(form)
 }
 
-fn note(form: &Parameters) -> Note {
+fn request_details(form: &Parameters) -> TokenRequestDetails {
     let own = |name: &str| form.get(name).map(str::to_owned);
     let assertion = form
         .get("client_assertion")
-        .and_then(|assertion| Parts::read(assertion).ok());
+        .and_then(|assertion| JwtParts::parse(assertion).ok());
     let (assertion_header, assertion_claims) = assertion.map(|parts| (parts.header, parts.claims)).unzip();
-    Note {
+    TokenRequestDetails {
         form_fields: form.names(),
         grant_type: own("grant_type"),
         client_id: own("client_id"),
@@ -97,18 +97,18 @@ fn note(form: &Parameters) -> Note {
     }
 }
 
-fn grant(idp: &Idp, tenant: &str, form: &Parameters) -> Result<TokenResponse, Refusal> {
+fn grant(idp: &Idp, tenant: &str, form: &Parameters) -> Result<TokenResponse, OAuthError> {
     if let Some(code) = idp.faults.next_token_failure() {
         return Err(error::by_code(code));
     }
     idp.authority.check_tenant(tenant)?;
     let grant_type = form.require("grant_type")?;
-    let (client, proof) = client_authentication::authenticate(idp, tenant, form)?;
+    let (client, auth_method) = client_authentication::authenticate(idp, tenant, form)?;
     match grant_type {
-        "authorization_code" => authorization_code::exchange(idp, &client, proof, form),
-        "refresh_token" => refresh_token::exchange(idp, &client, proof, form),
-        "client_credentials" => client_credentials::exchange(idp, &client, proof, form),
-        other => Err(Refusal::new(
+        "authorization_code" => authorization_code::exchange(idp, &client, auth_method, form),
+        "refresh_token" => refresh_token::exchange(idp, &client, auth_method, form),
+        "client_credentials" => client_credentials::exchange(idp, &client, auth_method, form),
+        other => Err(OAuthError::new(
             70003,
             "unsupported_grant_type",
             format!("The app requested an unsupported grant type '{other}'."),
@@ -116,7 +116,7 @@ fn grant(idp: &Idp, tenant: &str, form: &Parameters) -> Result<TokenResponse, Re
     }
 }
 
-/// What the client calls this request, if it does so with a GUID; MSAL does.
+/// The client's own id for this request, if it is a GUID, as MSAL sends it.
 fn correlation_id(request: &HttpRequest) -> String {
     let given = request
         .headers()
@@ -127,8 +127,8 @@ fn correlation_id(request: &HttpRequest) -> String {
         .map_or_else(random::guid, |id| id.to_string())
 }
 
-fn stopping() -> Refusal {
-    Refusal::new(
+fn transient_error() -> OAuthError {
+    OAuthError::new(
         90033,
         "temporarily_unavailable",
         "A transient error has occurred. Please try again.",

@@ -1,5 +1,5 @@
-//! Names below `localhost` are this machine without asking a name server (RFC 6761 §6.3): not every system's resolver knows, and
-//! what counts as loopback, and may go over plain HTTP, must not end up elsewhere.
+//! Resolves names below `localhost` to this machine without a name server (RFC 6761 §6.3). Some system resolvers do
+//! not. Such names count as loopback and may use plain HTTP, so they must not lead to another machine.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -12,7 +12,7 @@ use ureq::{
     },
 };
 
-/// The system's resolver, except for those names.
+/// The system's resolver, except for names below `localhost`.
 #[derive(Debug, Default)]
 pub(super) struct LocalNames(DefaultResolver);
 
@@ -33,7 +33,7 @@ impl Resolver for LocalNames {
     }
 }
 
-/// `localhost` itself is the system's own affair.
+/// `localhost` itself is left to the system.
 fn is_below_localhost(host: &str) -> bool {
     let name = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
     name.ends_with(".localhost") || (name == "localhost" && host.ends_with('.'))

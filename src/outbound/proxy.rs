@@ -1,8 +1,8 @@
-//! Which proxy a request goes through, by the variables that curl, Go and Python read: `https_proxy`, `http_proxy`,
+//! Selects the proxy for a request by the variables that curl, Go and Python read: `https_proxy`, `http_proxy`,
 //! `all_proxy` and `no_proxy`, in lower or upper case.
 //!
-//! These variables belong to the system, not to blogctl's settings, so they are read here. A proxy's URL may hold a password:
-//! messages name the variable and never its value.
+//! These variables belong to the system, not to blogctl's settings, so they are read here. A proxy's URL may hold a
+//! password: messages name the variable, never its value.
 
 mod no_proxy;
 
@@ -17,7 +17,7 @@ use ureq::{
 use self::no_proxy::NoProxy;
 use crate::loopback::is_loopback_host;
 
-/// Proxies by the scheme of the request's URL, and what is reached without one.
+/// Proxies by the scheme of the request's URL, and the hosts that are reached without one.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Proxies {
     http: Option<Proxy>,
@@ -25,17 +25,17 @@ pub(super) struct Proxies {
     exceptions: NoProxy,
 }
 
-/// Read once: the environment of a process does not change, and a warning about it is worth one line.
+/// Read once: the environment of a process does not change, and one warning about it is enough.
 static FROM_ENVIRONMENT: LazyLock<Proxies> = LazyLock::new(|| Proxies::read(|name| std::env::var(name).ok()));
 
 impl Proxies {
-    /// Those of this process's environment.
+    /// The proxies in the environment of this process.
     pub(super) fn from_environment() -> Self {
         FROM_ENVIRONMENT.clone()
     }
 
-    /// Reads the variables. Where both spellings are set, the lower-case one counts, as in curl and Python; an empty one is not
-    /// set.
+    /// Reads the variables. If both spellings are set, the lower-case one counts, as in curl and Python. An empty
+    /// variable counts as not set.
     pub(super) fn read(variable: impl Fn(&str) -> Option<String>) -> Self {
         let lookup = |names: [&'static str; 2]| {
             names.into_iter().find_map(|name| {
@@ -57,12 +57,12 @@ impl Proxies {
         }
     }
 
-    /// Whether no request needs a proxy.
+    /// Whether no request uses a proxy.
     pub(super) fn is_empty(&self) -> bool {
         self.http.is_none() && self.https.is_none()
     }
 
-    /// The proxy for a request to `uri`. This machine is always reached directly: a proxy cannot reach it on its behalf.
+    /// The proxy for a request to `uri`; `None` for this machine, which a proxy on another machine cannot reach.
     fn proxy_for(&self, uri: &Uri) -> Option<&Proxy> {
         let is_https = uri.scheme() == Some(&Scheme::HTTPS);
         let proxy = if is_https {
@@ -81,7 +81,7 @@ impl Middleware for Proxies {
         let proxy = self.proxy_for(request.uri()).cloned();
         match request.middleware_config() {
             Some(config) => next.handle(config.proxy(proxy).build()),
-            // Only outside of a middleware, which this is not.
+            // Only requests outside of a middleware have no configuration.
             None => Err(ureq::Error::Other("the proxy of a request cannot be chosen".into())),
         }
     }
@@ -120,7 +120,7 @@ mod tests {
         })
     }
 
-    /// Host of the proxy for a URL; empty when it is reached directly.
+    /// Host of the proxy for a URL; empty without a proxy.
     fn host(proxies: &Proxies, url: &str) -> String {
         proxies
             .proxy_for(&url.parse().unwrap())

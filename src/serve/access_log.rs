@@ -1,4 +1,4 @@
-//! One log line per request: method, path, status, duration, request id, and the trace if it is part of one. Never a
+//! Logs each request in one line: method, path, status, duration, request id, and trace id if there is one. Never the
 //! query string: it may hold an authorization code.
 
 use std::time::Instant;
@@ -12,19 +12,19 @@ use actix_web::{
 
 use super::{RequestId, TraceContext};
 
-/// Middleware (for `actix_web::middleware::from_fn`): logs the request after it has been answered. Belongs inside
-/// [`super::request_id::assign`], which makes the id.
+/// Middleware (for `actix_web::middleware::from_fn`): logs a request after its response. Wrap it inside
+/// [`super::request_id::assign`], which assigns the id.
 ///
 /// # Errors
-/// Those of the service it wraps.
+/// Those of the wrapped service.
 pub async fn log(
     request: ServiceRequest,
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let started = Instant::now();
-    let id = RequestId::of(request.request());
+    let id = RequestId::get(request.request());
     let (method, path) = (request.method().clone(), request.path().to_owned());
-    let trace = TraceContext::id_of(request.request());
+    let trace = TraceContext::id(request.request());
     let result = next.call(request).await;
     let ms = started.elapsed().as_secs_f64() * 1000.0;
     let status = match &result {

@@ -1,25 +1,27 @@
-//! Whose request it is, by IP address: the peer's, or what a trusted proxy says of the peer's own client. And what else
-//! such a proxy says of the request that it passes on.
+//! The client's IP address: the peer's, or the one that a trusted proxy reports. Also reads what else such a proxy
+//! reports about a request.
 //!
-//! For addresses `X-Forwarded-For` alone is read, and only of proxies that `server.trusted_proxies` lists: a header that a
-//! proxy does not set itself is one that its clients choose. Each proxy adds the address that it saw on the right, so the
-//! first from the right that is no proxy of ours is the client; what stands further left is hearsay.
+//! Addresses come from `X-Forwarded-For` only, and only from proxies in `server.trusted_proxies`: clients choose the
+//! content of any header that the proxy does not set. Each proxy appends the address that it saw on the right. So the
+//! first address from the right that is not a trusted proxy is the client, and the addresses further left are
+//! unverified.
 
 use std::net::IpAddr;
 
 use actix_web::http::header::{HeaderMap, HeaderName};
 use ipnet::IpNet;
 
-/// The networks of the proxies that may say for whom they ask.
+/// The networks of the proxies whose headers count.
 #[derive(Debug, Clone, Default)]
 pub struct TrustedProxies(Vec<IpNet>);
 
-/// An address as far as it tells callers apart: of IPv6 the first 64 bits, since whoever has one has all the others.
+/// The part of an address that identifies a client in limits. For IPv6 these are the first 64 bits: a client that has
+/// one of those addresses has all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Source {
-    /// All of it.
+    /// All 32 bits.
     V4(u32),
-    /// Its first half.
+    /// The first 64 bits.
     V6(u64),
 }
 
@@ -33,15 +35,15 @@ impl From<IpAddr> for Source {
 }
 
 impl TrustedProxies {
-    /// Those of `server.trusted_proxies`.
+    /// The networks in `server.trusted_proxies`.
     pub fn new(networks: &[IpNet]) -> Self {
         Self(networks.to_vec())
     }
 
-    /// The client's address. `peer` is who is at the other end of the connection.
+    /// The client's address. `peer` is the other end of the connection.
     pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let mut client = peer.to_canonical();
-        if !self.trusts(client) {
+        if !self.is_trusted(client) {
             return client;
         }
         let values: Vec<_> = headers.get_all("x-forwarded-for").collect();
@@ -50,39 +52,37 @@ impl TrustedProxies {
             .rev()
             .flat_map(|value| value.as_bytes().rsplit(|byte| *byte == b','));
         for entry in entries {
-            // What is no address ends the chain: nobody vouches for what stands before it.
-            let Some(said) = std::str::from_utf8(entry).ok().and_then(parse_address) else {
+            // An unparsable entry ends the chain: no trusted proxy vouches for the entries before it.
+            let Some(address) = std::str::from_utf8(entry).ok().and_then(parse_address) else {
                 break;
             };
-            client = said;
-            if !self.trusts(client) {
+            client = address;
+            if !self.is_trusted(client) {
                 break;
             }
         }
         client
     }
 
-    /// What a trusted proxy says in a header such as `X-Forwarded-Host`; of several proxies in a row, the first, which
-    /// the client talked to. `None` from anybody else, and where it says nothing.
+    /// The value of a header such as `X-Forwarded-Host` from a trusted proxy. If there are several proxies, this is the
+    /// value of the first one, which the client connected to. `None` if the peer is not a trusted proxy, or the header
+    /// is missing.
     pub fn forwarded<'r>(&self, peer: Option<IpAddr>, headers: &'r HeaderMap, name: &HeaderName) -> Option<&'r str> {
-        if !self.trusts(peer?.to_canonical()) {
+        if !self.is_trusted(peer?) {
             return None;
         }
         let value = headers.get(name)?.to_str().ok()?;
         value.split(',').next().map(str::trim).filter(|value| !value.is_empty())
     }
 
-    /// Whether this address is a trusted proxy's.
+    /// Whether this is the address of a trusted proxy.
     pub fn is_trusted(&self, address: IpAddr) -> bool {
-        self.trusts(address.to_canonical())
-    }
-
-    fn trusts(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
         self.0.iter().any(|network| network.contains(&address))
     }
 }
 
-/// An address as proxies write it: with a port after it at times, IPv6 in brackets then.
+/// Parses an address as proxies write it: sometimes with a port, and then IPv6 in brackets.
 fn parse_address(text: &str) -> Option<IpAddr> {
     let text = text.trim();
     if let Ok(address) = text.parse::<IpAddr>() {

@@ -1,247 +1,108 @@
-//! A connection as the web server sees it: the socket, and what this program makes sure of around it. It hands on what comes
-//! as [`framing`](super::framing) allows, counts it, follows the orders of the [`registry`](super::registry), and notices when the
-//! client takes nothing.
+//! A connection as the web server sees it. Around the socket it passes on received bytes as [`framing`](super::framing)
+//! allows, counts them, closes when the [`registry`](super::registry) asks for it, and notices when the client stops reading.
 
 use std::{
-    cell::{Cell, RefCell},
     io,
     net::IpAddr,
     pin::Pin,
     rc::Rc,
-    task::{Context, Poll, Waker},
-    time::Duration,
+    task::{Context, Poll, ready},
 };
 
 use bytes::{Buf as _, BytesMut};
-use rustix::net::sockopt;
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
-};
-use tokio_rustls::server::TlsStream;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{
-    budget::Charge,
-    framing::{Framing, Scanner},
-    registry::{Order, Place},
+    byte_budget::ByteReservation,
+    connection_data::ConnectionData,
+    framing::Scanner,
+    registry::{CloseMode, ConnectionGuard},
+    socket::Socket,
 };
 
-/// What invites a client that sent `Expect: 100-continue` to send the body.
+/// Asks a client that sent `Expect: 100-continue` to send the body (RFC 9110 §15.2.1).
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
-/// Up to here an unfinished head counts for nothing: it is what most requests are.
+/// An unfinished head of up to this many bytes does not count against the budget. Most heads are shorter.
 const FREE_HEAD_BYTES: usize = 8 * 1024;
-/// Most bytes of a body that are received before a handler takes them.
-const AHEAD: usize = 64 * 1024;
-
-/// The socket, with TLS or without.
-pub enum Socket {
-    /// HTTP
-    Plain(TcpStream),
-    /// HTTPS
-    Tls(Box<TlsStream<TcpStream>>),
-}
-
-impl Socket {
-    fn tcp(&self) -> &TcpStream {
-        match self {
-            Self::Plain(stream) => stream,
-            Self::Tls(stream) => stream.get_ref().0,
-        }
-    }
-}
-
-/// What a connection shares with the requests that come over it, on the same thread.
-pub struct Local {
-    /// The other end.
-    pub peer: Option<IpAddr>,
-    /// Its place among the others.
-    pub place: Place,
-    /// What follows the head that the scanner has seen, from the request that it became.
-    framing: Cell<Option<Framing>>,
-    /// Whom to wake when reading can go on.
-    parked: RefCell<Option<Waker>>,
-    /// What the body under way has taken of the budget; none when no body is under way.
-    body: RefCell<Option<Charge>>,
-    /// Whether a handler still may read the body under way.
-    is_body_wanted: Cell<bool>,
-    /// Bytes of it that were received and not yet taken.
-    ahead: Cell<usize>,
-    /// Whether any of it was received.
-    has_body_begun: Cell<bool>,
-    /// Whether it was too much.
-    is_refused: Cell<bool>,
-    /// Whether the client waits to be invited to send it.
-    is_invitation_due: Cell<bool>,
-}
-
-impl Local {
-    fn new(place: Place, peer: Option<IpAddr>) -> Rc<Self> {
-        Rc::new(Self {
-            peer,
-            place,
-            framing: Cell::new(None),
-            parked: RefCell::new(None),
-            body: RefCell::new(None),
-            is_body_wanted: Cell::new(false),
-            ahead: Cell::new(0),
-            has_body_begun: Cell::new(false),
-            is_refused: Cell::new(false),
-            is_invitation_due: Cell::new(false),
-        })
-    }
-
-    /// The head has become a request, and this is what follows it. `body` pays for it.
-    pub fn begin_request(&self, framing: Framing, body: Option<Charge>) {
-        self.place.shared.begin_request();
-        self.is_refused.set(false);
-        self.has_body_begun.set(false);
-        self.ahead.set(0);
-        self.is_body_wanted.set(body.is_some());
-        *self.body.borrow_mut() = body;
-        self.framing.set(Some(framing));
-        self.unpark();
-    }
-
-    /// The response is there: nothing of the body matters any more.
-    pub fn end_body(&self) {
-        self.is_body_wanted.set(false);
-        *self.body.borrow_mut() = None;
-        self.unpark();
-    }
-
-    /// A handler has taken all that there is of the body: what still counts as received was the framing of chunks.
-    pub fn take_all_of_body(&self) {
-        self.take_body(usize::MAX);
-    }
-
-    /// A handler takes bytes of the body.
-    pub fn take_body(&self, bytes: usize) {
-        self.ahead.set(self.ahead.get().saturating_sub(bytes));
-        if self.ahead.get() < AHEAD {
-            self.unpark();
-        }
-    }
-
-    /// A handler wants the body, for which the client waits to be asked.
-    pub fn invite_body(&self) {
-        if !self.has_body_begun.get() {
-            self.is_invitation_due.set(true);
-        }
-    }
-
-    /// Whether the body under way was more than there is room for.
-    pub fn is_refused(&self) -> bool {
-        self.is_refused.get()
-    }
-
-    fn unpark(&self) {
-        if let Some(waker) = self.parked.borrow_mut().take() {
-            waker.wake();
-        }
-    }
-
-    fn park(&self, context: &Context<'_>) {
-        *self.parked.borrow_mut() = Some(context.waker().clone());
-    }
-
-    /// Nobody reads the body under way any more.
-    pub fn stop_wanting_body(&self) {
-        self.is_body_wanted.set(false);
-        self.unpark();
-    }
-
-    /// Counts bytes of the body. When there is no room for them, the handler's next read fails.
-    fn receive(&self, bytes: usize) {
-        self.has_body_begun.set(true);
-        let mut body = self.body.borrow_mut();
-        let Some(charge) = body.as_mut() else { return };
-        self.ahead.set(self.ahead.get().saturating_add(bytes));
-        if self.is_body_wanted.get() && !charge.add(bytes) {
-            self.is_refused.set(true);
-        }
-    }
-}
 
 /// See the module.
 #[expect(
     clippy::struct_excessive_bools,
-    reason = "each is a fact of its own about the connection"
+    reason = "each one is an independent fact about the connection"
 )]
 pub struct Connection {
     socket: Socket,
-    local: Rc<Local>,
+    data: Rc<ConnectionData>,
     scanner: Scanner,
-    /// What came and may not be handed on yet.
-    held: BytesMut,
-    /// What an unfinished head of unusual length has taken of the budget, and how much of it is counted.
-    head: Option<(Charge, usize)>,
+    /// Received bytes that may not be passed on yet.
+    buffered: BytesMut,
+    /// The budget that an unusually long unfinished head uses, and how many of its bytes are counted.
+    head: Option<(ByteReservation, usize)>,
     /// Whether a head has begun and not ended.
     is_in_head: bool,
-    /// Whether requests follow one another.
-    is_http1: bool,
-    /// Whether the client has not taken all that was to be sent.
+    /// Whether the client has yet to accept bytes that were written.
     is_stalled: bool,
-    /// Whether it had not at some time of the response under way.
-    is_measured: bool,
-    /// Whether reading waits until it has.
-    is_reading_put_off: bool,
-    /// How much of [`CONTINUE`] is sent.
-    invited: usize,
+    /// Whether it stalled at any time during the response under way.
+    has_stalled: bool,
+    /// Whether reading waits until the client accepts them.
+    is_read_deferred: bool,
+    /// How many bytes of [`CONTINUE`] are written.
+    continue_bytes: usize,
 }
 
 impl Connection {
-    /// Of HTTP/1.1 when `scanner` watches it.
-    pub fn new(socket: Socket, place: Place, peer: Option<IpAddr>, scanner: Scanner) -> Self {
+    /// A connection that has received nothing yet.
+    pub fn new(socket: Socket, guard: ConnectionGuard, peer: Option<IpAddr>) -> Self {
         Self {
             socket,
-            local: Local::new(place, peer),
-            held: BytesMut::new(),
+            data: ConnectionData::new(guard, peer),
+            scanner: Scanner::new(),
+            buffered: BytesMut::new(),
             head: None,
             is_in_head: false,
-            is_http1: scanner.is_between_requests(),
-            scanner,
             is_stalled: false,
-            is_measured: false,
-            is_reading_put_off: false,
-            invited: 0,
+            has_stalled: false,
+            is_read_deferred: false,
+            continue_bytes: 0,
         }
     }
 
-    /// What requests find of it.
-    pub fn local(&self) -> Rc<Local> {
-        Rc::clone(&self.local)
+    /// What it shares with its requests.
+    pub fn data(&self) -> Rc<ConnectionData> {
+        Rc::clone(&self.data)
     }
 
-    /// Whether ending it would lose nothing. Also in a body whose request has been answered: nobody needs the rest of it.
+    /// Whether closing it now would lose nothing. That holds also inside a body whose request has been answered: the rest
+    /// of that body is not needed.
     fn is_idle(&self) -> bool {
-        let is_between = self.scanner.is_between_requests() && self.held.is_empty();
-        (is_between || self.scanner.is_in_body() || !self.is_http1) && !self.local.place.shared.is_active()
+        let is_between = self.scanner.is_between_requests() && self.buffered.is_empty();
+        (is_between || self.scanner.is_in_body()) && !self.data.guard.state.is_active()
     }
 
-    /// The error that ends it at once, when that is the order. Nothing of it stays with the system either.
-    fn aborted(&self) -> Option<io::Error> {
-        (self.local.place.shared.order() == Order::Abort).then(|| {
-            // Failing that, the system tries for a while to send what is left.
-            let _ = sockopt::set_socket_linger(self.socket.tcp(), Some(Duration::ZERO));
-            io::Error::from(io::ErrorKind::ConnectionAborted)
-        })
+    /// An error that closes the connection at once, if the registry asks for that.
+    fn check_aborted(&self) -> io::Result<()> {
+        if self.data.guard.state.close_mode() == CloseMode::Abort {
+            self.socket.discard_unsent();
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
+        Ok(())
     }
 
-    /// How much of `bytes` the parser may have now.
+    /// How many of `bytes` the parser may have now.
     fn scan(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         let was_in_body = self.scanner.is_in_body();
         let taken = self.scanner.scan(bytes);
         if was_in_body {
-            self.local.receive(taken);
+            self.data.body_received(taken);
         }
         let is_in_head = self.scanner.head_bytes() > 0;
         if is_in_head != self.is_in_head {
             self.is_in_head = is_in_head;
-            let place = &self.local.place;
+            let guard = &self.data.guard;
             if is_in_head {
-                place.shared.begin_head(place.registry.now())
+                guard.state.begin_head(guard.registry.now());
             } else {
-                place.shared.end_head()
+                guard.state.end_head();
             }
         }
         self.count_head()?;
@@ -254,109 +115,115 @@ impl Connection {
             self.head = None;
             return Ok(());
         }
-        let place = &self.local.place;
-        let (charge, counted) = self
+        let guard = &self.data.guard;
+        let (reservation, counted) = self
             .head
-            .get_or_insert_with(|| (place.registry.received.charge(place.shared.source()), 0));
+            .get_or_insert_with(|| (guard.registry.received.reservation(guard.state.source()), 0));
         let more = bytes.saturating_sub(*counted);
         *counted = bytes;
-        if charge.add(more) {
+        if reservation.grow(more) {
             Ok(())
         } else {
             Err(io::ErrorKind::QuotaExceeded.into())
         }
     }
 
-    /// The client takes nothing.
+    /// Notes that the client accepts no more bytes.
     fn stall(&mut self, context: &Context<'_>) {
-        let place = &self.local.place;
-        (self.is_stalled, self.is_measured) = (true, true);
-        place.shared.stall(place.registry.now());
-        place.shared.wake_for_orders(context.waker());
+        let guard = &self.data.guard;
+        (self.is_stalled, self.has_stalled) = (true, true);
+        guard.state.stall(guard.registry.now());
+        guard.state.wake_on_close(context.waker());
     }
 
-    /// What is held, as far as it may be handed on.
-    fn read_held(&mut self, buffer: &mut ReadBuf<'_>) -> io::Result<usize> {
-        let mut held = self.held.split_to(self.held.len().min(buffer.remaining()));
-        let taken = self.scan(&mut held)?;
-        buffer.put_slice(held.get(..taken).unwrap_or_default());
-        held.advance(taken);
-        held.unsplit(std::mem::take(&mut self.held));
-        self.held = held;
+    /// Passes on buffered bytes, as far as they may be.
+    fn read_buffered(&mut self, buffer: &mut ReadBuf<'_>) -> io::Result<usize> {
+        let mut next = self.buffered.split_to(self.buffered.len().min(buffer.remaining()));
+        let taken = self.scan(&mut next)?;
+        buffer.put_slice(next.get(..taken).unwrap_or_default());
+        next.advance(taken);
+        next.unsplit(std::mem::take(&mut self.buffered));
+        self.buffered = next;
         Ok(taken)
+    }
+
+    /// Writes [`CONTINUE`], or the rest of it.
+    fn poll_continue(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while let Some(rest) = CONTINUE.get(self.continue_bytes..).filter(|rest| !rest.is_empty()) {
+            let written = ready!(Pin::new(&mut self.socket).poll_write(context, rest))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.continue_bytes += written;
+        }
+        self.continue_bytes = 0;
+        self.data.continue_sent();
+        Poll::Ready(Ok(()))
     }
 }
 
 impl AsyncRead for Connection {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if let Some(error) = this.aborted() {
-            return Poll::Ready(Err(error));
-        }
-        // Whoever goes on sending a body that nobody reads is not waited for.
-        let is_told_to_end = this.local.place.shared.order() != Order::Serve;
-        if is_told_to_end && this.scanner.is_in_body() && this.is_idle() {
+        this.check_aborted()?;
+        // A client that keeps sending a body which no handler reads does not delay the close.
+        let must_close = this.data.guard.state.close_mode() != CloseMode::None;
+        if must_close && this.scanner.is_in_body() && this.is_idle() {
             return Poll::Ready(Ok(()));
         }
         if this.scanner.is_waiting()
-            && let Some(framing) = this.local.framing.take()
+            && let Some(framing) = this.data.take_framing()
         {
             this.scanner.follow(framing);
         }
-        let is_too_far_ahead = this.local.is_body_wanted.get() && this.local.ahead.get() >= AHEAD;
-        if this.local.is_refused() && this.local.is_body_wanted.get() || is_too_far_ahead {
-            this.local.park(context);
+        if this.data.must_pause_reading() {
+            this.data.pause_reading(context);
             return Poll::Pending;
         }
-        // A client that takes no responses may not ask for more.
+        // A client that does not read responses may not send more requests.
         if this.is_stalled && this.scanner.is_between_requests() {
-            this.is_reading_put_off = true;
-            this.local.place.shared.wake_for_orders(context.waker());
+            this.is_read_deferred = true;
+            this.data.guard.state.wake_on_close(context.waker());
             return Poll::Pending;
         }
-        if !this.held.is_empty() {
+        if !this.buffered.is_empty() {
             let taken = if this.scanner.is_waiting() {
                 0
             } else {
-                this.read_held(buffer)?
+                this.read_buffered(buffer)?
             };
             if taken > 0 {
                 return Poll::Ready(Ok(()));
             }
-            this.local.park(context);
+            this.data.pause_reading(context);
             return Poll::Pending;
         }
         let start = buffer.filled().len();
-        let polled = match &mut this.socket {
-            Socket::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
-            Socket::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
-        };
-        match polled {
+        match Pin::new(&mut this.socket).poll_read(context, buffer) {
             Poll::Pending => {
-                this.local.place.shared.wake_for_orders(context.waker());
-                let ends = match this.local.place.shared.order() {
-                    Order::Serve => false,
-                    // It came after the look at the beginning, when there was no task to wake yet.
-                    Order::Abort => return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into())),
-                    Order::EndWhenIdle => this.is_idle(),
-                    Order::EndHead => !this.local.place.shared.is_active() && !this.scanner.is_in_body(),
+                this.data.guard.state.wake_on_close(context.waker());
+                let must_end = match this.data.guard.state.close_mode() {
+                    CloseMode::None => false,
+                    // Requested since the check above, when there was no task to wake yet.
+                    CloseMode::Abort => return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into())),
+                    CloseMode::WhenIdle => this.is_idle(),
+                    CloseMode::HeadTimeout => !this.data.guard.state.is_active() && !this.scanner.is_in_body(),
                 };
-                // As if the client had ended it.
-                return if ends { Poll::Ready(Ok(())) } else { Poll::Pending };
+                // Looks to the web server as if the client had closed the connection.
+                return if must_end { Poll::Ready(Ok(())) } else { Poll::Pending };
             }
-            Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-            Poll::Ready(Ok(())) => {}
+            Poll::Ready(read) => read?,
         }
         let Some(new) = buffer.filled_mut().get_mut(start..).filter(|new| !new.is_empty()) else {
             return Poll::Ready(Ok(()));
         };
         let taken = if this.scanner.is_waiting() { 0 } else { this.scan(new)? };
         if let Some(rest) = new.get(taken..).filter(|rest| !rest.is_empty()) {
-            this.held.extend_from_slice(rest);
+            this.buffered.extend_from_slice(rest);
             buffer.set_filled(start + taken);
         }
         if taken == 0 {
-            this.local.park(context);
+            this.data.pause_reading(context);
             return Poll::Pending;
         }
         Poll::Ready(Ok(()))
@@ -366,16 +233,16 @@ impl AsyncRead for Connection {
 impl AsyncWrite for Connection {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        if let Some(error) = this.aborted() {
-            return Poll::Ready(Err(error));
-        }
-        let polled = match &mut this.socket {
-            Socket::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
-            Socket::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
+        this.check_aborted()?;
+        // A response may not begin in the middle of `100 Continue`.
+        let polled = if this.continue_bytes > 0 && this.poll_continue(context)?.is_pending() {
+            Poll::Pending
+        } else {
+            Pin::new(&mut this.socket).poll_write(context, bytes)
         };
         match &polled {
             Poll::Pending => this.stall(context),
-            Poll::Ready(Ok(bytes)) if this.is_measured => this.local.place.shared.take(*bytes),
+            Poll::Ready(Ok(bytes)) if this.has_stalled => this.data.guard.state.add_sent(*bytes),
             Poll::Ready(_) => {}
         }
         polled
@@ -383,39 +250,22 @@ impl AsyncWrite for Connection {
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if let Some(error) = this.aborted() {
-            return Poll::Ready(Err(error));
+        this.check_aborted()?;
+        if this.continue_bytes > 0 || this.data.is_continue_due() {
+            ready!(this.poll_continue(context))?;
         }
-        while this.local.is_invitation_due.get() {
-            let rest = CONTINUE.get(this.invited..).unwrap_or_default();
-            let written = match &mut this.socket {
-                Socket::Plain(stream) => Pin::new(stream).poll_write(context, rest),
-                Socket::Tls(stream) => Pin::new(stream).poll_write(context, rest),
-            };
-            let Poll::Ready(written) = written else {
-                return Poll::Pending;
-            };
-            this.invited += written?;
-            if this.invited >= CONTINUE.len() {
-                this.invited = 0;
-                this.local.is_invitation_due.set(false);
-            }
-        }
-        let polled = match &mut this.socket {
-            Socket::Plain(stream) => Pin::new(stream).poll_flush(context),
-            Socket::Tls(stream) => Pin::new(stream).poll_flush(context),
-        };
+        let polled = Pin::new(&mut this.socket).poll_flush(context);
         if polled.is_pending() {
             this.stall(context);
             return polled;
         }
-        // The web server flushes when all that it has was written.
+        // The web server flushes once it has written everything.
         this.is_stalled = false;
-        if this.is_measured && !this.local.place.shared.is_active() {
-            this.is_measured = false;
-            this.local.place.shared.flow();
+        if this.has_stalled && !this.data.guard.state.is_active() {
+            this.has_stalled = false;
+            this.data.guard.state.clear_stall();
         }
-        if std::mem::take(&mut this.is_reading_put_off) {
+        if std::mem::take(&mut this.is_read_deferred) {
             context.waker().wake_by_ref();
         }
         polled
@@ -423,59 +273,13 @@ impl AsyncWrite for Connection {
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if let Some(error) = this.aborted() {
-            return Poll::Ready(Err(error));
-        }
-        match &mut this.socket {
-            Socket::Plain(stream) => Pin::new(stream).poll_shutdown(context),
-            Socket::Tls(stream) => Pin::new(stream).poll_shutdown(context),
-        }
+        this.check_aborted()?;
+        Pin::new(&mut this.socket).poll_shutdown(context)
     }
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        self.local.end_body();
-    }
-}
-
-/// Sets what every accepted socket has: what is written is sent at once, and the system, too, gives up on a client that takes
-/// nothing.
-///
-/// # Errors
-/// When the socket is none any more.
-pub fn prepare_socket(stream: &TcpStream, patience: Duration) -> io::Result<()> {
-    // Otherwise the second packet of a response waits for the client to acknowledge the first, which takes it 40 ms.
-    stream.set_nodelay(true)?;
-    #[cfg(target_os = "linux")]
-    sockopt::set_tcp_user_timeout(stream, u32::try_from(patience.as_millis()).unwrap_or(u32::MAX))?;
-    #[cfg(not(target_os = "linux"))]
-    let _ = patience;
-    Ok(())
-}
-
-/// Makes a listening socket's connections hold little of what their clients do not take, in the system as well: Linux would
-/// go up to 4 MiB for each.
-pub fn bound_send_buffers(listener: &std::net::TcpListener) {
-    const SEND_BUFFER: usize = 128 * 1024;
-    if let Err(error) = sockopt::set_socket_send_buffer_size(listener, SEND_BUFFER) {
-        log::warn!("the size of send buffers stays as it is: {error}");
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[actix_web::test]
-    async fn what_is_written_is_sent_at_once() {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a listener");
-        let address = listener.local_addr().expect("bound");
-        let (client, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
-        let (stream, _) = accepted.expect("a connection");
-        assert!(!stream.nodelay().expect("an option"), "the system's default");
-        prepare_socket(&stream, Duration::from_secs(30)).expect("a socket");
-        assert!(stream.nodelay().expect("an option"));
-        drop(client);
+        self.data.end_body();
     }
 }

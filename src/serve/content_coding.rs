@@ -1,5 +1,5 @@
-//! Content codings (RFC 9110 §8.4): which one a response takes, and how bytes are compressed. Each coded form of a
-//! resource has an entity tag of its own: a strong tag names one form, byte for byte (RFC 9110 §8.8.3.3).
+//! Content codings (RFC 9110 §8.4): negotiates one for a response, and compresses bytes. Each coded form of a resource
+//! has a separate entity tag, because a strong tag identifies one form byte by byte (RFC 9110 §8.8.3.3).
 
 use std::io::{self, Write as _};
 
@@ -11,16 +11,17 @@ use actix_web::{
 use flate2::{Compression, write::GzEncoder};
 use tokio::sync::Semaphore;
 
-/// Largest body that is compressed on the serving thread: about a third of a millisecond.
+/// Largest body that is compressed on the serving thread, which takes about a third of a millisecond.
 const MAX_INLINE_BYTES: usize = 32 * 1024;
-/// Larger bodies that are compressed at the same time, in the whole process; others wait without holding a thread.
-static LARGE: Semaphore = Semaphore::const_new(4);
+/// How many larger bodies the process compresses at the same time. Others wait without holding a thread.
+static LARGE_BODIES: Semaphore = Semaphore::const_new(4);
 
-/// Below this size, compression saves nothing: the response fits into one packet, headers included.
+/// Smaller bodies are not compressed: the response fits into one packet, headers included.
 pub const MIN_BYTES: usize = 1024;
 /// Separates the tag of the uncompressed form from the name of the coding.
-const MARK: char = ';';
-/// Base-2 logarithm of brotli's window, in bytes. A larger one takes more memory and gains little on text of a few MiB.
+const SEPARATOR: char = ';';
+/// Base-2 logarithm of brotli's window in bytes. A larger window takes more memory and gains little on text of a few
+/// MiB.
 const BROTLI_WINDOW: u32 = 20;
 
 /// A coding that this program can apply.
@@ -34,16 +35,16 @@ pub enum Coding {
     Zstd,
 }
 
-/// How much work compression may take.
+/// How much time to spend on compression.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effort {
-    /// For a response that is made for one request.
+    /// For a response to a single request.
     Fast,
     /// For bytes that are compressed once and sent many times.
     Thorough,
 }
 
-/// `Accept-Encoding` rules out every form of the resource, the uncompressed one included.
+/// The client's `Accept-Encoding` excludes every form of the resource, including the uncompressed one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotAcceptable;
 
@@ -51,7 +52,7 @@ impl Coding {
     /// The coding that the client prefers; `None` for the uncompressed form. An unparsable header is ignored.
     ///
     /// # Errors
-    /// When the client accepts no form that there is.
+    /// When the client accepts none of the forms.
     pub fn negotiate(request: &HttpRequest) -> Result<Option<Self>, NotAcceptable> {
         if !request.headers().contains_key(header::ACCEPT_ENCODING) {
             return Ok(None);
@@ -74,10 +75,8 @@ impl Coding {
         }
     }
 
-    /// Compresses `bytes`.
-    ///
     /// # Errors
-    /// None of its own: writing to memory cannot fail.
+    /// Never: writing to memory cannot fail.
     pub fn compress(self, bytes: &[u8], effort: Effort) -> io::Result<Vec<u8>> {
         match self {
             Self::Gzip => {
@@ -106,16 +105,17 @@ impl Coding {
         }
     }
 
-    /// Compresses the body of a response that is made for one request: a large one on another thread, a few at a time.
+    /// Compresses the body of a response to a single request. A large body is compressed on another thread, a few at a
+    /// time.
     ///
     /// # Errors
-    /// When the threads are gone.
+    /// When the thread pool is shut down.
     pub async fn compress_body(self, bytes: Bytes) -> io::Result<Bytes> {
         if bytes.len() <= MAX_INLINE_BYTES {
             return self.compress(&bytes, Effort::Fast).map(Bytes::from);
         }
-        let permit = LARGE.acquire().await.map_err(io::Error::other)?;
-        // The work goes on when the client has gone, and so does its permit.
+        let permit = LARGE_BODIES.acquire().await.map_err(io::Error::other)?;
+        // If the client disconnects, the work continues, and so does its permit.
         let compress = move || {
             let _permit = permit;
             self.compress(&bytes, Effort::Fast)
@@ -129,12 +129,12 @@ impl Coding {
         HeaderValue::from_static(self.name())
     }
 
-    /// The entity tag of this form of a resource, without quotes; `plain` is that of the uncompressed form.
+    /// The entity tag of this form of a resource, without quotes. `plain` is the tag of the uncompressed form.
     pub fn tag(self, plain: &str) -> String {
-        format!("{plain}{MARK}{}", self.name())
+        format!("{plain}{SEPARATOR}{}", self.name())
     }
 
-    /// The name in HTTP's registry of codings.
+    /// The name in the IANA registry of content codings.
     pub fn name(self) -> &'static str {
         match self {
             Self::Gzip => "gzip",
@@ -144,9 +144,9 @@ impl Coding {
     }
 }
 
-/// The tag of the uncompressed form, whichever form `tag` names.
-pub fn plain_tag(tag: &str) -> &str {
-    tag.rsplit_once(MARK)
+/// The tag of the uncompressed form, for the tag of any form.
+pub fn uncompressed_tag(tag: &str) -> &str {
+    tag.rsplit_once(SEPARATOR)
         .filter(|(_, coding)| ["gzip", "br", "zstd"].contains(coding))
         .map_or(tag, |(plain, _)| plain)
 }
@@ -166,10 +166,10 @@ mod tests {
             ("7-1;x", "7-1;x"),
             ("7-1", "7-1"),
         ] {
-            assert_eq!(plain_tag(tag), plain);
+            assert_eq!(uncompressed_tag(tag), plain);
         }
         for coding in [Coding::Gzip, Coding::Brotli, Coding::Zstd] {
-            assert_eq!(plain_tag(&coding.tag("7-1")), "7-1");
+            assert_eq!(uncompressed_tag(&coding.tag("7-1")), "7-1");
         }
     }
 

@@ -1,10 +1,10 @@
-//! The `Cookie` header, read byte by byte. The cookies of other applications on the same host come along in it, in whatever
-//! bytes they like; one that is not text must not hide the cookies that are ours (RFC 6265 §5.4: several cookies in one header).
+//! Parses the `Cookie` header byte by byte. Other applications on the same host may set cookies with any bytes. Such a
+//! cookie must not hide ours, which comes in the same header (RFC 6265 §5.4).
 
 use actix_web::http::header::{COOKIE, HeaderMap};
 
-/// Every cookie whose name and value are text, as pairs of name and value. Pairs without `=`, without a name, or with bytes that
-/// are not UTF-8 belong to somebody else and are left out.
+/// The name and value of every cookie that is UTF-8. Pairs without `=`, without a name, or with other bytes belong to
+/// other applications and are skipped.
 pub fn cookies(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
     headers
         .get_all(COOKIE)
@@ -14,7 +14,7 @@ pub fn cookies(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
         .filter(|(name, _)| !name.is_empty())
 }
 
-/// The value of the first cookie of that name.
+/// The value of the first cookie with this name.
 pub fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     cookies(headers)
         .find(|(known, _)| *known == name)

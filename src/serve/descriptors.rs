@@ -1,12 +1,12 @@
-//! File descriptors: each connection takes one.
+//! The limit of file descriptors: each connection uses one.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Fewest and most descriptors that are kept for files, databases and requests to other servers.
-const KEPT: (usize, usize) = (64, 1024);
+/// Fewest and most descriptors that are reserved for files, databases and requests to other servers.
+const RESERVED: (usize, usize) = (64, 1024);
 
-/// Raises the soft limit of this process to the hard limit. Most systems start programs with 1,024, for those that cannot
-/// handle more.
+/// Raises the soft limit of this process to the hard limit. Most systems start programs with 1,024, for programs that
+/// cannot handle more.
 pub fn raise_limit() {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     if current != maximum
@@ -19,20 +19,20 @@ pub fn raise_limit() {
         )
     {
         log::warn!(
-            "the limit of open files stays at {}: {error}",
+            "cannot raise the limit of open files above {}: {error}",
             current.unwrap_or_default()
         );
     }
 }
 
-/// How many connections the descriptors of this process are enough for; `None` without a limit.
+/// How many connections the descriptors of this process suffice for; `None` without a limit.
 pub fn room_for_connections() -> Option<usize> {
     let limit = usize::try_from(getrlimit(Resource::Nofile).current?).ok()?;
     Some(connections_within(limit))
 }
 
 fn connections_within(limit: usize) -> usize {
-    let (fewest, most) = KEPT;
+    let (fewest, most) = RESERVED;
     limit.saturating_sub((limit / 4).clamp(fewest, most)).max(1)
 }
 

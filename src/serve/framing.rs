@@ -1,34 +1,35 @@
-//! Follows the bytes of a connection closely enough to know which of them belong to a head. Two things depend on it: a bare
-//! line feed in a head is refused (RFC 9112 §2.2; the parser behind would take it, and others in front read it differently),
-//! and the parser never sees `Expect: 100-continue`, so that `100 Continue` is sent when a handler reads the body, not before.
+//! Follows the bytes of a connection closely enough to know which of them belong to a request head. There are two
+//! reasons. A bare line feed in a head must be rejected (RFC 9112 §2.2): the parser would accept it, and proxies may
+//! read it differently. And the parser must not see `Expect: 100-continue`, so that `100 Continue` is sent only when a
+//! handler reads the body.
 //!
-//! How long a body is, the scanner does not decide: it hands out bytes up to the end of a head, and waits to be told what the
-//! parser made of that head. So the two cannot disagree.
+//! The scanner does not decide how long a body is. It passes on bytes up to the end of a head, and waits until the
+//! parser has interpreted that head. So the two cannot disagree.
 
 /// How the body that follows a head ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Framing {
-    /// There is none.
+    /// There is no body.
     Empty,
-    /// After so many bytes.
+    /// After this many bytes.
     Length(u64),
     /// With an empty chunk.
     Chunked,
-    /// With the connection.
+    /// When the connection ends.
     Endless,
 }
 
-/// Where the next byte belongs.
+/// What the next byte belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Head,
-    /// After a head, until [`Scanner::follow`].
+    /// After a head, until [`Scanner::follow`] is called.
     Unknown,
     Length(u64),
     Chunked(Chunk),
     /// A body that ends with the connection.
     Endless,
-    /// Whatever comes, the parser alone judges it.
+    /// Only the parser judges the rest of the connection.
     Unwatched,
 }
 
@@ -46,31 +47,31 @@ enum Chunk {
     TrailerLineFeed,
 }
 
-/// Name of the header that is hidden, with its colon.
+/// The name of the hidden header, with its colon.
 const EXPECT: &[u8] = b"expect:";
-/// What [`Scanner::expect`] is when this line is not that header.
-const OTHER: usize = usize::MAX;
-/// `100-continue` as the parser sees it.
+/// The value of [`Scanner::expect`] on a line with another header.
+const OTHER_HEADER: usize = usize::MAX;
+/// What the parser sees instead of `100-continue`.
 pub const HIDDEN_CONTINUE: &[u8] = b"x00-continue";
 
 /// See the module.
 #[derive(Debug)]
 pub struct Scanner {
     state: State,
-    /// Bytes of this line that were handed out before.
+    /// Bytes of the current line that were passed on before.
     line: usize,
     ends_with_return: bool,
-    /// Whether the head has a line that is not empty: empty ones before it are skipped (RFC 9112 §2.2).
+    /// Whether the head has a line that is not empty. Empty lines before it are skipped (RFC 9112 §2.2).
     has_begun: bool,
-    /// How much of [`EXPECT`] this line has matched.
+    /// How many bytes of [`EXPECT`] the current line has matched.
     expect: usize,
-    /// Bytes of this head so far.
+    /// Bytes of the current head so far.
     head_bytes: usize,
 }
 
 impl Scanner {
-    /// At the start of a head.
-    pub fn http1() -> Self {
+    /// A scanner at the start of a head.
+    pub fn new() -> Self {
         Self {
             state: State::Head,
             line: 0,
@@ -81,25 +82,17 @@ impl Scanner {
         }
     }
 
-    /// For a protocol without such heads.
-    pub fn unwatched() -> Self {
-        Self {
-            state: State::Unwatched,
-            ..Self::http1()
-        }
-    }
-
     /// Whether the next byte would begin a request.
     pub fn is_between_requests(&self) -> bool {
         self.state == State::Head && self.head_bytes == 0
     }
 
-    /// How many bytes of an unfinished head there are; 0 elsewhere.
+    /// Bytes of an unfinished head; 0 outside of a head.
     pub fn head_bytes(&self) -> usize {
         self.head_bytes
     }
 
-    /// Whether a head has ended and [`Self::follow`] must come first.
+    /// Whether a head has ended, so that [`Self::follow`] must be called before the next scan.
     pub fn is_waiting(&self) -> bool {
         self.state == State::Unknown
     }
@@ -109,7 +102,7 @@ impl Scanner {
         matches!(self.state, State::Length(_) | State::Chunked(_) | State::Endless)
     }
 
-    /// What follows the head that has ended.
+    /// Sets how the body ends that follows the head.
     pub fn follow(&mut self, framing: Framing) {
         self.state = match framing {
             Framing::Empty | Framing::Length(0) => State::Head,
@@ -119,7 +112,7 @@ impl Scanner {
         };
     }
 
-    /// How many of these bytes the parser may have now; it may find them changed.
+    /// Returns how many of these bytes the parser may have now. Changes some of them.
     pub fn scan(&mut self, bytes: &mut [u8]) -> usize {
         let mut done = 0;
         while let Some(rest) = bytes.get_mut(done..).filter(|rest| !rest.is_empty()) {
@@ -139,7 +132,7 @@ impl Scanner {
         done
     }
 
-    /// One line of a head, or the part of it that is there.
+    /// Scans one line of a head, or the part of it that has arrived.
     fn scan_head(&mut self, rest: &mut [u8]) -> usize {
         let end = memchr::memchr(b'\n', rest);
         let length = end.unwrap_or(rest.len());
@@ -155,7 +148,8 @@ impl Scanner {
             return length;
         };
         if !ends_with_return {
-            // No part of a head may hold this, so the parser refuses it, after what came before it is answered.
+            // A NUL is invalid anywhere in a head, so the parser rejects it, after the requests before it have been
+            // answered.
             *line_feed = 0;
             self.state = State::Unwatched;
             return length + 1;
@@ -167,23 +161,23 @@ impl Scanner {
             (true, true) => {
                 (self.state, self.has_begun, self.head_bytes) = (State::Unknown, false, 0);
             }
-            // Already part of a head: its time runs, and its bytes count.
+            // Already part of a head: its timeout runs, and its bytes count.
             (true, false) => {}
             (false, _) => self.has_begun = true,
         }
         length + 1
     }
 
-    /// Changes `100-continue` to [`HIDDEN_CONTINUE`], wherever the line was cut.
+    /// Changes `100-continue` to [`HIDDEN_CONTINUE`], even if the line arrives in pieces.
     fn hide_expectation(&mut self, line: &mut [u8]) {
-        if !self.has_begun || self.expect == OTHER {
+        if !self.has_begun || self.expect == OTHER_HEADER {
             return;
         }
         for byte in line {
             match EXPECT.get(self.expect) {
                 Some(expected) if byte.eq_ignore_ascii_case(expected) => self.expect += 1,
                 Some(_) => {
-                    self.expect = OTHER;
+                    self.expect = OTHER_HEADER;
                     return;
                 }
                 None if *byte == b'1' => *byte = b'x',
@@ -192,7 +186,7 @@ impl Scanner {
         }
     }
 
-    /// What does not fit is left to the parser, which refuses it.
+    /// Leaves malformed chunks to the parser, which rejects them.
     fn scan_chunk(&mut self, chunk: Chunk, rest: &[u8]) -> usize {
         if let Chunk::Data(left) = chunk {
             let taken = usize::try_from(left).unwrap_or(usize::MAX).min(rest.len());
@@ -218,7 +212,7 @@ impl Scanner {
             (Chunk::DataReturn, b'\r') => Some(Chunk::DataLineFeed),
             (Chunk::DataLineFeed, b'\n') => Some(Chunk::Size(0)),
             (Chunk::EndReturn, b'\r') => Some(Chunk::EndLineFeed),
-            // A trailer, of whatever bytes: the parser takes and drops them (RFC 9112 §7.1.2).
+            // A trailer of any bytes: the parser discards it (RFC 9112 §7.1.2).
             (Chunk::Trailer, b'\r') => Some(Chunk::TrailerLineFeed),
             (Chunk::EndReturn | Chunk::Trailer, _) => Some(Chunk::Trailer),
             (Chunk::EndLineFeed, b'\n') => {
@@ -238,9 +232,9 @@ mod tests {
 
     use super::*;
 
-    /// Scans in pieces of these lengths; each head is followed by the next of `bodies`.
+    /// Scans in pieces of these lengths. The next of `bodies` follows each head.
     fn scan(bytes: &[u8], bodies: &[Framing], pieces: &[usize]) -> Vec<u8> {
-        let (mut scanner, mut bodies, mut out) = (Scanner::http1(), bodies.iter(), Vec::new());
+        let (mut scanner, mut bodies, mut out) = (Scanner::new(), bodies.iter(), Vec::new());
         let (mut rest, mut pieces) = (bytes.to_vec(), pieces.iter().copied().cycle());
         while !rest.is_empty() {
             let length = pieces.next().unwrap_or(usize::MAX).clamp(1, rest.len());
@@ -286,7 +280,7 @@ mod tests {
 
     #[test]
     fn empty_lines_before_a_head_are_part_of_it() {
-        let mut scanner = Scanner::http1();
+        let mut scanner = Scanner::new();
         for _ in 0..100 {
             assert_eq!(scanner.scan(&mut [b'\r', b'\n']), 2);
             assert!(!scanner.is_between_requests());
@@ -296,7 +290,7 @@ mod tests {
 
     #[test]
     fn a_body_without_a_length_is_a_body() {
-        let mut scanner = Scanner::http1();
+        let mut scanner = Scanner::new();
         let mut head = GET.as_bytes().to_vec();
         scanner.scan(&mut head);
         scanner.follow(Framing::Endless);

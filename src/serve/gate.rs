@@ -1,12 +1,13 @@
-//! Between the web server and the application: tells the connection about each request and its body, and sends responses in
-//! pieces.
+//! Between the web server and the application: informs the connection of each request and its body, gives every body a
+//! time limit, and sends responses in pieces.
 
 use std::{
     future::Future,
-    mem,
+    io, mem,
     pin::Pin,
     rc::Rc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use actix_http::{HttpMessage as _, Payload, Request, Response};
@@ -18,22 +19,28 @@ use actix_web::{
         ConnectionType, Version,
         header::{CONTENT_LENGTH, EXPECT, HeaderValue, TRANSFER_ENCODING, UPGRADE},
     },
+    rt::time::{Sleep, sleep},
 };
 use bytes::Bytes;
 use futures_util::Stream;
 
 use super::{
-    budget::Charge,
-    connection::Local,
+    byte_budget::ByteReservation,
+    connection_data::{BodyError, ConnectionData},
     framing::{Framing, HIDDEN_CONTINUE},
-    registry::Order,
+    registry::CloseMode,
 };
 
-/// Largest piece of a response that is copied at once.
-const PIECE: usize = 32 * 1024;
+/// Largest piece of a response that the web server copies at once.
+const MAX_PIECE_BYTES: usize = 32 * 1024;
 
 /// Makes a [`Gate`] for each worker.
-pub struct GateFactory<F>(pub F);
+pub struct GateFactory<F> {
+    /// Makes the application.
+    pub application: F,
+    /// How long the body of a request may take to arrive.
+    pub body_timeout: Duration,
+}
 
 impl<F, B> ServiceFactory<Request> for GateFactory<F>
 where
@@ -42,7 +49,7 @@ where
     F::Future: 'static,
     B: MessageBody + 'static,
 {
-    type Response = Response<Pieces>;
+    type Response = Response<ResponseBody>;
     type Error = F::Error;
     type Config = ();
     type Service = Gate<F::Service>;
@@ -50,13 +57,21 @@ where
     type Future = Pin<Box<dyn Future<Output = Result<Self::Service, Self::InitError>>>>;
 
     fn new_service(&self, (): ()) -> Self::Future {
-        let service = self.0.new_service(());
-        Box::pin(async move { service.await.map(Gate) })
+        let (application, body_timeout) = (self.application.new_service(()), self.body_timeout);
+        Box::pin(async move {
+            Ok(Gate {
+                application: application.await?,
+                body_timeout,
+            })
+        })
     }
 }
 
 /// See the module.
-pub struct Gate<S>(S);
+pub struct Gate<S> {
+    application: S,
+    body_timeout: Duration,
+}
 
 impl<S, B> Service<Request> for Gate<S>
 where
@@ -64,74 +79,76 @@ where
     S::Future: 'static,
     B: MessageBody + 'static,
 {
-    type Response = Response<Pieces>;
+    type Response = Response<ResponseBody>;
     type Error = S::Error;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, S::Error>>>>;
 
     fn poll_ready(&self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.0.poll_ready(context)
+        self.application.poll_ready(context)
     }
 
     fn call(&self, mut request: Request) -> Self::Future {
-        let local = request.conn_data::<Rc<Local>>().cloned();
-        if let Some(local) = &local {
-            begin(local, &mut request);
+        let data = request.conn_data::<Rc<ConnectionData>>().cloned();
+        if let Some(data) = &data {
+            begin(data, &mut request, self.body_timeout);
         }
-        let called = self.0.call(request);
+        let called = self.application.call(request);
         Box::pin(async move {
-            let serving = local.map(Serving);
+            let active = data.map(ActiveRequest);
             let mut response = called.await?;
-            if let Some(Serving(local)) = &serving {
-                local.end_body();
-                let place = &local.place;
-                let is_last = place.shared.is_reserve || place.shared.order() != Order::Serve;
-                if is_last || place.registry.is_draining() {
+            if let Some(ActiveRequest(data)) = &active {
+                data.end_body();
+                let guard = &data.guard;
+                let is_last = guard.state.is_reserve || guard.state.close_mode() != CloseMode::None;
+                if is_last || guard.registry.is_draining() {
                     response.head_mut().set_connection_type(ConnectionType::Close);
                 }
             }
-            let charge = response.extensions_mut().remove::<Charge>();
-            Ok(response.map_body(|_, body| Pieces {
+            let reservation = response.extensions_mut().remove::<ByteReservation>();
+            Ok(response.map_body(|_, body| ResponseBody {
                 body: body.boxed(),
                 rest: Bytes::new(),
-                _charge: charge,
-                _serving: serving,
+                _reservation: reservation,
+                _active: active,
             }))
         })
     }
 }
 
 /// A request that is being served, until dropped.
-struct Serving(Rc<Local>);
+struct ActiveRequest(Rc<ConnectionData>);
 
-impl Drop for Serving {
+impl Drop for ActiveRequest {
     fn drop(&mut self) {
-        let place = &self.0.place;
+        let guard = &self.0.guard;
         self.0.end_body();
-        place.shared.end_request(place.registry.now());
+        guard.state.end_request(guard.registry.now());
     }
 }
 
-fn begin(local: &Rc<Local>, request: &mut Request) {
-    let is_expecting = show_expectation(request);
+fn begin(data: &Rc<ConnectionData>, request: &mut Request, body_timeout: Duration) {
+    let awaits_continue = restore_expectation(request);
     let framing = match request.payload() {
         Payload::None => Framing::Empty,
         _ => framing(request),
     };
-    let charge = match (framing, local.peer) {
+    let reservation = match (framing, data.peer) {
         (Framing::Empty, _) | (_, None) => None,
         (_, Some(peer)) => {
-            let registry = &local.place.registry;
-            Some(registry.received.charge(registry.source(peer, request.headers())))
+            let registry = &data.guard.registry;
+            Some(registry.received.reservation(registry.source(peer, request.headers())))
         }
     };
-    let has_body = charge.is_some();
-    local.begin_request(framing, charge);
+    let has_body = reservation.is_some();
+    data.begin_request(framing, reservation);
     if has_body {
         let payload = mem::replace(request.payload(), Payload::None);
-        let body = Body {
+        let body = RequestBody {
             payload,
-            local: Rc::clone(local),
-            is_expecting,
+            data: Rc::clone(data),
+            awaits_continue,
+            timeout: body_timeout,
+            deadline: None,
         };
         *request.payload() = Payload::Stream {
             payload: Box::pin(body),
@@ -139,8 +156,9 @@ fn begin(local: &Rc<Local>, request: &mut Request) {
     }
 }
 
-/// Makes the header that the parser did not see what the client sent; says whether the client waits.
-fn show_expectation(request: &mut Request) -> bool {
+/// Gives the application the `Expect` header that was hidden from the parser. Returns whether the client waits for
+/// `100 Continue`.
+fn restore_expectation(request: &mut Request) -> bool {
     let Some(value) = request.headers().get(EXPECT) else {
         return false;
     };
@@ -153,12 +171,9 @@ fn show_expectation(request: &mut Request) -> bool {
     request.version() >= Version::HTTP_11
 }
 
-/// What the parser, which has checked these headers, makes of them.
+/// How the parser, which has checked these headers, delimits the body.
 fn framing(request: &Request) -> Framing {
     let headers = request.headers();
-    if request.version() > Version::HTTP_11 {
-        return Framing::Endless;
-    }
     if headers.contains_key(TRANSFER_ENCODING) {
         return Framing::Chunked;
     }
@@ -174,49 +189,67 @@ fn framing(request: &Request) -> Framing {
 }
 
 /// A request's body on its way to a handler.
-struct Body {
+struct RequestBody {
     payload: Payload,
-    local: Rc<Local>,
-    /// Whether the client sends it when told to.
-    is_expecting: bool,
+    data: Rc<ConnectionData>,
+    /// Whether the client sends the body only after `100 Continue`.
+    awaits_continue: bool,
+    timeout: Duration,
+    /// When the body must be complete. Set at the first read that has to wait: most bodies arrive with their head.
+    deadline: Option<Pin<Box<Sleep>>>,
 }
 
-impl Stream for Body {
+impl RequestBody {
+    fn error(&self) -> Option<PayloadError> {
+        let kind = match self.data.body_error()? {
+            BodyError::OverBudget => io::ErrorKind::QuotaExceeded,
+            BodyError::TimedOut => io::ErrorKind::TimedOut,
+        };
+        Some(PayloadError::Io(kind.into()))
+    }
+}
+
+impl Stream for RequestBody {
     type Item = Result<Bytes, PayloadError>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if self.local.is_refused() {
-            return Poll::Ready(Some(Err(PayloadError::Io(std::io::ErrorKind::QuotaExceeded.into()))));
+        if let Some(error) = self.error() {
+            return Poll::Ready(Some(Err(error)));
         }
-        if mem::take(&mut self.is_expecting) {
-            self.local.invite_body();
+        if mem::take(&mut self.awaits_continue) {
+            self.data.expect_body();
         }
-        let Poll::Ready(polled) = Pin::new(&mut self.payload).poll_next(context) else {
-            self.local.take_all_of_body();
-            return Poll::Pending;
-        };
-        if let Some(Ok(bytes)) = &polled {
-            self.local.take_body(bytes.len());
+        if let Poll::Ready(polled) = Pin::new(&mut self.payload).poll_next(context) {
+            if let Some(Ok(bytes)) = &polled {
+                self.data.body_read(bytes.len());
+            }
+            return Poll::Ready(polled);
         }
-        Poll::Ready(polled)
+        self.data.body_drained();
+        let timeout = self.timeout;
+        let deadline = self.deadline.get_or_insert_with(|| Box::pin(sleep(timeout)));
+        ready!(deadline.as_mut().poll(context));
+        self.data.time_out_body();
+        Poll::Ready(self.error().map(Err))
     }
 }
 
-impl Drop for Body {
+impl Drop for RequestBody {
     fn drop(&mut self) {
-        self.local.stop_wanting_body();
+        self.data.discard_body();
     }
 }
 
-/// A response's body. The web server copies what it is given: a large piece would be held twice.
-pub struct Pieces {
+/// The body of a response, in pieces. The web server copies what a body yields, so that a large piece would be in memory
+/// twice.
+pub struct ResponseBody {
     body: BoxBody,
     rest: Bytes,
-    _charge: Option<Charge>,
-    _serving: Option<Serving>,
+    _reservation: Option<ByteReservation>,
+    _active: Option<ActiveRequest>,
 }
 
-impl MessageBody for Pieces {
+impl MessageBody for ResponseBody {
     type Error = <BoxBody as MessageBody>::Error;
 
     fn size(&self) -> BodySize {
@@ -226,11 +259,11 @@ impl MessageBody for Pieces {
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
         if self.rest.is_empty() {
             match ready!(Pin::new(&mut self.body).poll_next(context)) {
-                Some(Ok(bytes)) if bytes.len() > PIECE => self.rest = bytes,
+                Some(Ok(bytes)) if bytes.len() > MAX_PIECE_BYTES => self.rest = bytes,
                 other => return Poll::Ready(other),
             }
         }
-        let length = self.rest.len().min(PIECE);
+        let length = self.rest.len().min(MAX_PIECE_BYTES);
         Poll::Ready(Some(Ok(self.rest.split_to(length))))
     }
 }

@@ -1,4 +1,4 @@
-//! What every server checks before any handler sees a request and before a byte of its body is read, and of every response
+//! Checks that every server makes of a request before a handler sees it and before any of its body is read, and of a response
 //! before it is sent.
 
 use std::rc::Rc;
@@ -15,61 +15,67 @@ use actix_web::{
 };
 use serde_json::json;
 
-use super::{Refusal, connection::Local};
+use super::{
+    RequestError,
+    connection_data::{BodyError, ConnectionData},
+};
 
-/// From here on, a response counts as a large one.
-const LARGE: u64 = 64 * 1024;
-/// What a response without a known length counts for: what is prepared of it at once.
-const PIECE: usize = 64 * 1024;
-/// What `OPTIONS *` says of the server as a whole.
+/// A longer response counts against the budget.
+const LARGE_BYTES: u64 = 64 * 1024;
+/// What a response of unknown length counts for: the most that is prepared at once.
+const STREAM_BYTES: usize = 64 * 1024;
+/// What `OPTIONS *` reports about the server as a whole.
 const METHODS: &str = "GET, HEAD, POST, PUT, DELETE, OPTIONS";
 
-/// Middleware (for `actix_web::middleware::from_fn`). Belongs inside the middleware that gives errors their format.
+/// Middleware (for `actix_web::middleware::from_fn`). Wrap it inside the middleware that gives errors their format.
 ///
 /// # Errors
-/// Those of the service it wraps.
+/// Those of the wrapped service.
 pub async fn check(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<EitherBody<impl MessageBody + 'static>>, Error> {
-    let local = request.request().conn_data::<Rc<Local>>().cloned();
-    if let Some(refusal) = refusal(&request, local.as_deref()) {
-        return Ok(request.error_response(refusal).map_into_right_body());
+    let data = request.request().conn_data::<Rc<ConnectionData>>().cloned();
+    if let Err(error) = check_request(&request, data.as_deref()) {
+        return Ok(request.error_response(error).map_into_right_body());
     }
-    if let Some(response) = own_response(&request, local.as_deref()) {
+    if let Some(response) = server_response(&request, data.as_deref()) {
         return Ok(request.into_response(response).map_into_right_body());
     }
-    let response = match (next.call(request).await, &local) {
-        (Ok(response), Some(local)) => response_or_refusal(response, local),
-        (Ok(response), None) => Ok(response),
-        (Err(error), _) => return Err(error),
+    let response = next.call(request).await?;
+    let checked = match &data {
+        Some(data) => check_response(response, data),
+        None => Ok(response),
     };
-    Ok(match response {
+    Ok(match checked {
         Ok(response) => response.map_into_left_body(),
-        Err((response, refusal)) => {
+        Err((response, error)) => {
             let (request, _) = response.into_parts();
-            ServiceResponse::from_err(refusal, request).map_into_right_body()
+            ServiceResponse::from_err(error, request).map_into_right_body()
         }
     })
 }
 
-fn refusal(request: &ServiceRequest, local: Option<&Local>) -> Option<Refusal> {
-    if local.is_some_and(|local| local.place.shared.is_reserve) && !is_probe(request.path()) {
-        return Some(Refusal::TooManyConnections);
+fn check_request(request: &ServiceRequest, data: Option<&ConnectionData>) -> Result<(), RequestError> {
+    if data.is_some_and(|data| data.guard.state.is_reserve) && !is_probe(request.path()) {
+        return Err(RequestError::TooManyConnections);
     }
     if !has_valid_host(request) {
-        return Some(Refusal::InvalidHost);
+        return Err(RequestError::InvalidHost);
     }
-    // A few hundred bytes can decompress to gigabytes, so nothing here ever decompresses a request.
-    is_encoded(request.headers()).then_some(Refusal::ContentEncoding)
+    // A few hundred bytes can decompress to gigabytes, so the servers never decompress a request.
+    if is_encoded(request.headers()) {
+        return Err(RequestError::ContentEncoding);
+    }
+    Ok(())
 }
 
-/// What the server as a whole answers.
-fn own_response(request: &ServiceRequest, local: Option<&Local>) -> Option<HttpResponse> {
+/// The response to a request about the server as a whole.
+fn server_response(request: &ServiceRequest, data: Option<&ConnectionData>) -> Option<HttpResponse> {
     if request.path() == "*" && request.method() == Method::OPTIONS {
         return Some(HttpResponse::NoContent().insert_header((ALLOW, METHODS)).finish());
     }
-    let is_draining = local.is_some_and(|local| local.place.registry.is_draining());
+    let is_draining = data.is_some_and(|data| data.guard.registry.is_draining());
     if is_draining && matches!(request.path(), "/health" | "/health/ready") {
         let body = json!({ "status": "unavailable", "reason": "stopping" });
         return Some(
@@ -81,29 +87,33 @@ fn own_response(request: &ServiceRequest, local: Option<&Local>) -> Option<HttpR
     None
 }
 
-/// The response, unless there is no room for what it takes, or was none for the request.
-fn response_or_refusal<B: MessageBody>(
+/// Replaces the response with an error when the body of the request could not be read, or the response is over budget.
+fn check_response<B: MessageBody>(
     mut response: ServiceResponse<B>,
-    local: &Local,
-) -> Result<ServiceResponse<B>, (ServiceResponse<B>, Refusal)> {
-    if local.is_refused() && !response.status().is_success() {
-        return Err((response, Refusal::Overloaded));
+    data: &ConnectionData,
+) -> Result<ServiceResponse<B>, (ServiceResponse<B>, RequestError)> {
+    if !response.status().is_success() {
+        match data.body_error() {
+            Some(BodyError::OverBudget) => return Err((response, RequestError::Overloaded)),
+            Some(BodyError::TimedOut) => return Err((response, RequestError::BodyTimeout)),
+            None => {}
+        }
     }
     let bytes = match response.response().body().size() {
-        BodySize::Sized(bytes) if bytes > LARGE => usize::try_from(bytes).unwrap_or(usize::MAX),
-        BodySize::Stream => PIECE,
+        BodySize::Sized(bytes) if bytes > LARGE_BYTES => usize::try_from(bytes).unwrap_or(usize::MAX),
+        BodySize::Stream => STREAM_BYTES,
         BodySize::Sized(_) | BodySize::None => return Ok(response),
     };
-    let Some(peer) = local.peer else { return Ok(response) };
-    let registry = &local.place.registry;
-    let mut charge = registry
+    let Some(peer) = data.peer else { return Ok(response) };
+    let registry = &data.guard.registry;
+    let mut reservation = registry
         .sent
-        .charge(registry.source(peer, response.request().headers()));
-    if !charge.add(bytes) {
-        return Err((response, Refusal::Overloaded));
+        .reservation(registry.source(peer, response.request().headers()));
+    if !reservation.grow(bytes) {
+        return Err((response, RequestError::Overloaded));
     }
-    // It counts until the body is sent.
-    response.response_mut().extensions_mut().insert(charge);
+    // The bytes count until the body is sent.
+    response.response_mut().extensions_mut().insert(reservation);
     Ok(response)
 }
 
@@ -122,14 +132,14 @@ fn has_valid_host(request: &ServiceRequest) -> bool {
     }
     let mut hosts = request.headers().get_all(HOST);
     match (hosts.next(), hosts.next()) {
-        // The web server demands one in HTTP/1.1; HTTP/2 has it in the URI.
+        // The web server demands one in HTTP/1.1. HTTP/1.0 has none.
         (None, _) => true,
         (Some(host), None) => is_host(host.as_bytes()),
         (Some(_), Some(_)) => false,
     }
 }
 
-/// A name or an address, and perhaps a port (RFC 3986 §3.2.2). Nothing else that RFC allows is the name of any host.
+/// A host name or an address, and optionally a port (RFC 3986 §3.2.2). The RFC allows more, but no host has such a name.
 fn is_host(value: &[u8]) -> bool {
     let value = value.trim_ascii();
     let (host, port) = match value.iter().rposition(|byte| *byte == b':') {

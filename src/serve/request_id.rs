@@ -1,5 +1,5 @@
-//! The request id: taken from `X-Request-ID` when sane, made otherwise, and sent back in the answer. And the trace that
-//! the request is part of, if its sender says so.
+//! Assigns the request id: taken from `X-Request-ID` if valid, otherwise generated. The response repeats it. Also reads
+//! the trace context, if the client sends one.
 
 use std::{convert::Infallible, future::Ready, future::ready};
 
@@ -17,16 +17,16 @@ use super::TraceContext;
 /// `X-Request-ID`
 pub const HEADER: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Longest id taken from a client.
+/// Longest id that a client may choose.
 const MAX_LENGTH: usize = 64;
 
-/// Names one request in logs, answers and calls to other servers. Cheap to clone.
+/// Identifies one request in logs, responses and calls to other servers. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestId(HeaderValue);
 
 impl RequestId {
-    /// The id that the middleware gave this request; a new one outside the middleware.
-    pub fn of(request: &HttpRequest) -> Self {
+    /// The id that the middleware assigned to this request, or a new one outside of the middleware.
+    pub fn get(request: &HttpRequest) -> Self {
         request.extensions().get::<Self>().cloned().unwrap_or_else(Self::new)
     }
 
@@ -35,26 +35,26 @@ impl RequestId {
         self.0.to_str().unwrap_or_default()
     }
 
-    /// The id as a header's value.
+    /// The id as a header value.
     pub fn to_header(&self) -> HeaderValue {
         self.0.clone()
     }
 
-    /// From this thread's generator: to ask the system for each would be a good part of a small request.
+    /// Uses this thread's random generator: a system call for each id would be a considerable part of a small request.
     fn new() -> Self {
         let id = uuid::Builder::from_random_bytes(rand::random()).into_uuid();
         let mut text = [0; Hyphenated::LENGTH];
-        // Hex and hyphens always are a header's value.
+        // Hex digits and hyphens are always a valid header value.
         Self(HeaderValue::from_str(id.hyphenated().encode_lower(&mut text)).unwrap_or(HeaderValue::from_static("-")))
     }
 
     fn from_client(value: &HeaderValue) -> Option<Self> {
         let bytes = value.as_bytes();
-        let is_sane = (1..=MAX_LENGTH).contains(&bytes.len())
+        let is_valid = (1..=MAX_LENGTH).contains(&bytes.len())
             && bytes
                 .iter()
                 .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'));
-        is_sane.then(|| Self(value.clone()))
+        is_valid.then(|| Self(value.clone()))
     }
 }
 
@@ -63,14 +63,15 @@ impl FromRequest for RequestId {
     type Future = Ready<Result<Self, Infallible>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(Ok(Self::of(request)))
+        ready(Ok(Self::get(request)))
     }
 }
 
-/// Middleware (for `actix_web::middleware::from_fn`): gives the request its id and sends it back; notes the trace.
+/// Middleware (for `actix_web::middleware::from_fn`): assigns the id, returns it in the response, and stores the trace
+/// context.
 ///
 /// # Errors
-/// Those of the service it wraps.
+/// Those of the wrapped service.
 pub async fn assign(
     request: ServiceRequest,
     next: Next<impl MessageBody>,
@@ -103,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sane_id_is_taken() {
+    fn a_valid_id_is_taken() {
         let value = HeaderValue::from_static("req-1.a_B");
         assert_eq!(RequestId::from_client(&value), Some(RequestId(value)));
     }

@@ -1,4 +1,4 @@
-//! The HTTP server that all servers of blogctl are: actix's, around connections of our own.
+//! The HTTP server of all commands: actix's, with our own connections.
 
 use std::{
     fmt,
@@ -12,80 +12,112 @@ use std::{
     time::Duration,
 };
 
-use actix_http::{HttpService, Protocol, Request, Response, error::DispatchError};
+use actix_http::{HttpService, Request, Response, error::DispatchError};
 use actix_service::{IntoServiceFactory, Service, ServiceFactory, ServiceFactoryExt as _, map_config};
 use actix_web::{
     Error,
     body::MessageBody,
-    dev::{AppConfig, Server, ServerHandle},
+    dev::{self, AppConfig, ServerHandle},
     rt::time::timeout,
 };
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, rustls::ServerConfig};
 
 use super::{
-    connection::{Connection, Socket, bound_send_buffers, prepare_socket},
-    framing::Scanner,
+    connection::Connection,
     gate::GateFactory,
     registry::{Limits, Registry},
+    socket::{self, Socket},
 };
 use crate::config::ServerSettings;
 
-/// How long an idle connection is kept: longer than load balancers usually do, so that they end it, not we under them.
+/// How long an idle connection stays open: longer than load balancers usually keep theirs, so that they close it first. A
+/// request that crosses a close by the server would fail.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
-/// How long a client may take to end its side.
-const DISCONNECT: Duration = Duration::from_secs(5);
+/// How long a client may take to close its side.
+const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What a server is to be.
+/// How a server runs.
 pub struct Options<'s> {
-    /// What the log calls it.
+    /// Name in the log.
     pub name: &'static str,
-    /// How many threads serve requests.
+    /// Number of threads that serve requests.
     pub workers: usize,
-    /// Limits of all kinds.
+    /// Limits and timeouts.
     pub settings: &'s ServerSettings,
-    /// HTTPS, and HTTP/2 for clients that prefer it.
+    /// HTTPS; plain HTTP without it.
     pub tls: Option<Arc<ServerConfig>>,
 }
 
-/// A server that listens.
-pub struct Listening {
-    /// Runs it.
-    pub server: Server,
-    /// Stops it.
-    pub stopper: Stopper,
+/// A server that listens and is not running yet.
+pub struct Server {
+    http: dev::Server,
+    registry: Arc<Registry>,
+    port: u16,
 }
 
-/// Stops a server: at once, or so that nobody notices.
+/// Stops a server gracefully, from anywhere.
 #[derive(Clone)]
-pub struct Stopper {
-    /// Of the server itself.
-    pub handle: ServerHandle,
+pub struct ShutdownHandle {
+    http: ServerHandle,
     registry: Arc<Registry>,
 }
 
-impl Stopper {
-    /// From now on readiness is 503, and every response ends its connection. New connections are still accepted.
+impl Server {
+    /// The port that it listens on.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Stops it at once, or after the requests under way.
+    pub fn handle(&self) -> ServerHandle {
+        self.http.handle()
+    }
+
+    /// Stops it without failing any request.
+    pub fn shutdown_handle(&self) -> ShutdownHandle {
+        ShutdownHandle {
+            http: self.http.handle(),
+            registry: Arc::clone(&self.registry),
+        }
+    }
+
+    /// Serves until stopped.
+    ///
+    /// # Errors
+    /// When the sockets fail.
+    pub async fn run(self) -> io::Result<()> {
+        self.http.await
+    }
+}
+
+impl ShutdownHandle {
+    /// From now on readiness is 503, and every response closes its connection. New connections are still accepted.
     pub fn begin_drain(&self) {
         self.registry.begin_drain();
     }
 
-    /// Ends connections without a request.
-    pub fn end_idle(&self) {
-        self.registry.end_idle();
+    /// Closes connections without a request.
+    pub fn close_idle(&self) {
+        self.registry.close_idle();
     }
 
-    /// How many connections there are.
+    /// How many connections are open.
     pub fn open_connections(&self) -> usize {
-        self.registry.open()
+        self.registry.open_connections()
+    }
+
+    /// Accepts nothing more, and ends once the requests under way have been answered.
+    pub async fn stop(&self) {
+        self.http.stop(true).await;
     }
 }
 
-/// Prepares a server on this socket; nothing is served before it runs. `app` makes the application for each worker.
+/// Prepares a server on this socket; it serves nothing before it runs. `app` makes the application for each worker.
 ///
 /// # Errors
-/// When the socket or a thread cannot be had.
-pub fn listen<F, I, S, B>(listener: TcpListener, options: &Options<'_>, app: F) -> io::Result<Listening>
+/// When the socket cannot be used, or the system starts no thread.
+pub fn listen<F, I, S, B>(listener: TcpListener, options: &Options<'_>, app: F) -> io::Result<Server>
 where
     F: Fn() -> I + Send + Clone + 'static,
     I: IntoServiceFactory<S, Request>,
@@ -106,7 +138,7 @@ where
     let limits = Limits::new(settings);
     if limits.connections() < settings.max_connections {
         log::warn!(
-            "{name}: the limit of open files lets in {} connections at once, not server.max_connections = {}; raise the hard \
+            "{name}: the limit of open files allows {} connections at once, not server.max_connections = {}; raise the hard \
              limit (ulimit -Hn, LimitNOFILE=)",
             limits.connections(),
             settings.max_connections
@@ -116,14 +148,19 @@ where
         "{name}: up to {} connections at once, on {workers} threads",
         limits.connections()
     );
-    bound_send_buffers(&listener);
+    socket::bound_send_buffers(&listener);
     let address = listener.local_addr()?;
     let per_worker = limits.per_worker(workers);
     let registry = Registry::start(settings, limits)?;
-    let (head_timeout, send_timeout) = (settings.head_timeout, settings.send_timeout);
+    let &ServerSettings {
+        head_timeout,
+        body_timeout,
+        send_timeout,
+        ..
+    } = settings;
     let tls = tls.clone().map(TlsAcceptor::from);
     let accepting = Arc::clone(&registry);
-    let server = Server::build()
+    let http = dev::Server::build()
         .workers(workers)
         .max_concurrent_connections(per_worker)
         .shutdown_timeout(settings.shutdown_timeout.as_secs())
@@ -134,12 +171,15 @@ where
             let http = HttpService::build()
                 .keep_alive(KEEP_ALIVE)
                 .client_request_timeout(head_timeout)
-                .client_disconnect_timeout(DISCONNECT)
+                .client_disconnect_timeout(DISCONNECT_TIMEOUT)
                 .local_addr(address)
                 .on_connect_ext(|connection: &Connection, data| {
-                    data.insert(connection.local());
+                    data.insert(connection.data());
                 })
-                .finish(GateFactory(app));
+                .h1(GateFactory {
+                    application: app,
+                    body_timeout,
+                });
             let acceptor = Acceptor {
                 registry: Arc::clone(&accepting),
                 tls: tls.clone(),
@@ -149,14 +189,14 @@ where
             ServingFactory { http, acceptor }
         })?
         .run();
-    let stopper = Stopper {
-        handle: server.handle(),
+    Ok(Server {
+        http,
         registry,
-    };
-    Ok(Listening { server, stopper })
+        port: address.port(),
+    })
 }
 
-/// Makes connections of sockets.
+/// Turns sockets into connections.
 #[derive(Clone)]
 struct Acceptor {
     registry: Arc<Registry>,
@@ -166,28 +206,26 @@ struct Acceptor {
 }
 
 impl Acceptor {
-    /// `None` when there is no place for it, or its client does not speak TLS.
-    async fn accept(&self, stream: TcpStream) -> Option<(Connection, Protocol, Option<SocketAddr>)> {
-        // Without an address, the client is gone.
+    /// `None` when the server is full, or the client does not speak TLS.
+    async fn accept(&self, stream: TcpStream) -> Option<Accepted> {
+        // Fails when the client has already disconnected.
         let peer = stream.peer_addr().ok()?;
-        let place = self.registry.admit(peer.ip())?;
-        prepare_socket(&stream, self.send_timeout).ok()?;
-        let Some(tls) = &self.tls else {
-            let connection = Connection::new(Socket::Plain(stream), place, Some(peer.ip()), Scanner::http1());
-            return Some((connection, Protocol::Http1, Some(peer)));
+        let guard = self.registry.admit(peer.ip())?;
+        socket::set_options(&stream, self.send_timeout).ok()?;
+        let socket = match &self.tls {
+            None => Socket::Plain(stream),
+            Some(tls) => {
+                let accepted = timeout(self.head_timeout, tls.accept(stream)).await.ok()?;
+                Socket::Tls(Box::new(
+                    accepted.inspect_err(|error| log_tls_error(peer.ip(), error)).ok()?,
+                ))
+            }
         };
-        let stream = timeout(self.head_timeout, tls.accept(stream)).await.ok()?;
-        let stream = stream.inspect_err(|error| refused(peer.ip(), error)).ok()?;
-        let (protocol, scanner) = match stream.get_ref().1.alpn_protocol() {
-            Some(b"h2") => (Protocol::Http2, Scanner::unwatched()),
-            _ => (Protocol::Http1, Scanner::http1()),
-        };
-        let connection = Connection::new(Socket::Tls(Box::new(stream)), place, Some(peer.ip()), scanner);
-        Some((connection, protocol, Some(peer)))
+        Some((Connection::new(socket, guard, Some(peer.ip())), Some(peer)))
     }
 }
 
-type Accepted = (Connection, Protocol, Option<SocketAddr>);
+type Accepted = (Connection, Option<SocketAddr>);
 
 /// Makes a [`Serving`] for each worker.
 struct ServingFactory<H> {
@@ -243,9 +281,9 @@ where
         let (http, acceptor) = (Rc::clone(&self.http), self.acceptor.clone());
         Box::pin(async move {
             if let Some(accepted) = acceptor.accept(stream).await {
-                let peer = accepted.2;
+                let peer = accepted.1;
                 if let Err(error) = http.call(accepted).await {
-                    ended(peer.map(|peer| peer.ip()), &error);
+                    log_dispatch_error(peer.map(|peer| peer.ip()), &error);
                 }
             }
             Ok(())
@@ -253,25 +291,129 @@ where
     }
 }
 
-/// Why a connection ended other than by its end. What a client does wrong is no error of ours.
-fn ended(peer: Option<IpAddr>, error: &DispatchError) {
+/// Logs why a connection ended early. What a client does wrong is not an error of the server.
+fn log_dispatch_error(peer: Option<IpAddr>, error: &DispatchError) {
     let client = peer.map(|peer| peer.to_string()).unwrap_or_default();
     let client = client.as_str();
     match error {
         DispatchError::Parse(error) => {
-            log::info!(target: "blogctl::access", client = client; "malformed request refused: {error}");
+            log::info!(target: "blogctl::access", client = client; "malformed request rejected: {error}");
         }
-        DispatchError::Io(_)
-        | DispatchError::H2(_)
-        | DispatchError::SlowRequestTimeout
-        | DispatchError::DisconnectTimeout => {
+        DispatchError::Io(_) | DispatchError::SlowRequestTimeout | DispatchError::DisconnectTimeout => {
             log::debug!(target: "blogctl::access", client = client; "connection ended: {error}");
         }
         error => log::error!(client = client; "connection ended: {error}"),
     }
 }
 
-fn refused(peer: IpAddr, error: &io::Error) {
+fn log_tls_error(peer: IpAddr, error: &io::Error) {
     let client = peer.to_string();
-    log::info!(target: "blogctl::access", client = client.as_str(); "no TLS: {error}");
+    log::info!(target: "blogctl::access", client = client.as_str(); "TLS handshake failed: {error}");
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{future::poll_fn, io::Read as _, io::Write as _, net};
+
+    use actix_web::{
+        App, HttpResponse,
+        dev::ServerHandle,
+        middleware::from_fn,
+        rt,
+        web::{self, Bytes, Payload},
+    };
+    use futures_util::Stream as _;
+
+    use super::*;
+    use crate::serve::request_guard;
+
+    /// Responds as soon as it has tried to read the body once.
+    async fn respond_early(mut payload: Payload) -> HttpResponse {
+        poll_fn(|context| {
+            let _ = Pin::new(&mut payload).poll_next(context);
+            Poll::Ready(())
+        })
+        .await;
+        HttpResponse::Forbidden().finish()
+    }
+
+    async fn read_whole(_: Bytes) -> HttpResponse {
+        HttpResponse::NoContent().finish()
+    }
+
+    fn start(settings: &ServerSettings) -> (u16, ServerHandle) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let options = Options {
+            name: "test",
+            workers: 1,
+            settings,
+            tls: None,
+        };
+        let server = listen(listener, &options, || {
+            App::new()
+                .wrap(from_fn(request_guard::check))
+                .route("/early", web::post().to(respond_early))
+                .route("/whole", web::post().to(read_whole))
+        })
+        .expect("a server");
+        let (port, handle) = (server.port(), server.handle());
+        rt::spawn(server.run());
+        (port, handle)
+    }
+
+    /// Sends a request and reads until the response is complete, or the server closes the connection.
+    async fn exchange(port: u16, request: String, is_complete: fn(&str) -> bool) -> String {
+        web::block(move || {
+            let mut stream = net::TcpStream::connect(("127.0.0.1", port)).expect("a connection");
+            let timeout = Some(Duration::from_secs(25));
+            stream.set_read_timeout(timeout).expect("a time limit");
+            stream.write_all(request.as_bytes()).expect("sent");
+            let (mut text, mut buffer) = (String::new(), [0; 1024]);
+            while !is_complete(&text) {
+                let read = stream.read(&mut buffer).expect("a response");
+                if read == 0 {
+                    break;
+                }
+                text.push_str(std::str::from_utf8(&buffer[..read]).expect("text"));
+            }
+            text
+        })
+        .await
+        .expect("a thread")
+    }
+
+    fn post(path: &str, rest: &str) -> String {
+        format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{rest}")
+    }
+
+    #[actix_web::test]
+    async fn every_server_limits_the_time_in_which_a_body_must_arrive() {
+        let settings = ServerSettings {
+            body_timeout: Duration::from_millis(50),
+            ..ServerSettings::default()
+        };
+        let (port, handle) = start(&settings);
+        for part in [
+            "Content-Length: 100\r\n\r\npart",
+            "Transfer-Encoding: chunked\r\n\r\n4\r\npart\r\n",
+        ] {
+            let response = exchange(port, post("/whole", part), |text| text.ends_with('}')).await;
+            assert!(response.starts_with("HTTP/1.1 408 "), "{response}");
+            assert!(response.contains("\"error\":\"body_timeout\""), "{response}");
+        }
+        let whole = post("/whole", "Content-Length: 4\r\n\r\nbody");
+        let response = exchange(port, whole, |text| text.ends_with("\r\n\r\n")).await;
+        assert!(response.starts_with("HTTP/1.1 204 "), "{response}");
+        handle.stop(false).await;
+    }
+
+    #[actix_web::test]
+    async fn no_100_continue_follows_the_final_response() {
+        let (port, handle) = start(&ServerSettings::default());
+        let request = post("/early", "Content-Length: 4\r\nExpect: 100-continue\r\n\r\n");
+        let response = exchange(port, request, |_| false).await;
+        assert!(response.starts_with("HTTP/1.1 403 "), "{response}");
+        assert!(!response.contains("100 Continue"), "{response}");
+        handle.stop(false).await;
+    }
 }

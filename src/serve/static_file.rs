@@ -1,5 +1,5 @@
-//! Bytes that are the same for every client: shared by all responses, compressed once per coding, with a strong entity tag
-//! per form (RFC 9110 §8.8.3) and 304 for clients that have the form already.
+//! Bytes that are the same for every client. All responses share them, and each coding is compressed once. Each form
+//! has a strong entity tag (RFC 9110 §8.8.3), and a client that has the form already gets 304.
 
 use std::{io, sync::Arc};
 
@@ -11,9 +11,9 @@ use actix_web::{
 use openssl::sha::sha256;
 use tokio::sync::OnceCell;
 
-use super::content_coding::{Coding, Effort, MIN_BYTES, NotAcceptable, plain_tag};
+use super::content_coding::{Coding, Effort, MIN_BYTES, NotAcceptable, uncompressed_tag};
 
-/// A file as it is sent. Cheap to clone.
+/// A file to serve. Cheap to clone.
 #[derive(Clone)]
 pub struct StaticFile(Arc<Inner>);
 
@@ -29,7 +29,8 @@ struct Inner {
 }
 
 impl StaticFile {
-    /// `headers` are those of every response, 304 included, beside `ETag`, `Vary` and `Content-Type`.
+    /// Every response, including 304, has `headers`, and also `ETag` and `Vary`. Responses with a body have
+    /// `Content-Type`.
     pub fn new(content_type: HeaderValue, headers: &[(HeaderName, HeaderValue)], bytes: Bytes) -> Self {
         let is_text = content_type.to_str().is_ok_and(|kind| {
             ["text/", "application/json", "application/javascript", "image/svg+xml"]
@@ -48,6 +49,16 @@ impl StaticFile {
         }))
     }
 
+    /// JSON that caches must revalidate each time.
+    pub fn json(bytes: Vec<u8>) -> Self {
+        let headers = [(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"))];
+        Self::new(
+            HeaderValue::from_static("application/json"),
+            &headers,
+            Bytes::from(bytes),
+        )
+    }
+
     /// The uncompressed bytes.
     pub fn bytes(&self) -> &[u8] {
         &self.0.bytes
@@ -56,11 +67,11 @@ impl StaticFile {
     /// The response to a GET or HEAD request.
     ///
     /// # Errors
-    /// When the client accepts no form that there is.
+    /// When the client accepts none of the forms.
     pub async fn respond(&self, request: &HttpRequest) -> Result<HttpResponse, NotAcceptable> {
         let inner = &*self.0;
         let coding = Coding::negotiate(request)?.filter(|_| inner.is_compressible);
-        if let Some(known) = known_tag(request, &EntityTag::new_strong(inner.tag.clone())) {
+        if let Some(known) = matching_tag(request, &EntityTag::new_strong(inner.tag.clone())) {
             return Ok(inner
                 .with_headers(&mut HttpResponse::NotModified())
                 .insert_header(ETag(known))
@@ -91,12 +102,12 @@ impl Inner {
         for header in &self.headers {
             response.insert_header(header.clone());
         }
-        // Also on the uncompressed form: a cache must not give it to a client that asked otherwise.
+        // Also on the uncompressed form: a cache must not send it to a client with another `Accept-Encoding`.
         response.append_header((header::VARY, "Accept-Encoding"))
     }
 
-    /// Compressed by the first request that wants this form, off the serving thread; concurrent requests wait for it.
-    /// `None` when that failed.
+    /// Compresses on another thread at the first request for this form; concurrent requests wait for it. `None` if
+    /// compression fails.
     async fn compressed(&self, coding: Coding) -> Option<Bytes> {
         let form = match coding {
             Coding::Gzip => &self.gzip,
@@ -111,23 +122,28 @@ impl Inner {
         match form.get_or_try_init(compress).await {
             Ok(bytes) => Some(bytes.clone()),
             Err(error) => {
-                log::warn!("a static file is sent uncompressed: {} failed: {error}", coding.name());
+                log::warn!(
+                    "sending a static file uncompressed, because {} failed: {error}",
+                    coding.name()
+                );
                 None
             }
         }
     }
 }
 
-/// The tag by which `If-None-Match` names the resource whose uncompressed form has the tag `own`: that one, or that of a
-/// compressed form. `None` when it names others, or is not there.
-pub fn known_tag(request: &HttpRequest, own: &EntityTag) -> Option<EntityTag> {
+/// The tag in `If-None-Match` that names the resource whose uncompressed form has the tag `own`, or one of its
+/// compressed forms. `None` if the header names other tags, or is missing.
+pub fn matching_tag(request: &HttpRequest, own: &EntityTag) -> Option<EntityTag> {
     if !request.headers().contains_key(header::IF_NONE_MATCH) {
         return None;
     }
     match IfNoneMatch::parse(request).ok()? {
         IfNoneMatch::Any => Some(own.clone()),
         IfNoneMatch::Items(tags) => {
-            let named = tags.into_iter().find(|known| plain_tag(known.tag()) == own.tag())?;
+            let named = tags
+                .into_iter()
+                .find(|known| uncompressed_tag(known.tag()) == own.tag())?;
             Some(EntityTag::new_strong(named.tag().to_owned()))
         }
     }
@@ -181,7 +197,7 @@ mod tests {
             let tag = header(&first, &header::ETAG).to_owned();
             assert!(
                 tags.insert(tag.clone()) && tag.starts_with('"'),
-                "a strong tag of its own: {tag}"
+                "a separate strong tag: {tag}"
             );
             let known = response_to(
                 &file,

@@ -1,5 +1,5 @@
-//! W3C Trace Context: the trace that a request is part of, taken over from `traceparent` and passed on, so that one search
-//! finds what every server did for it. Nothing is recorded here; the headers are relayed and logged.
+//! W3C Trace Context: takes the trace of a request from `traceparent` and passes it on, so that one search finds what
+//! each server did for that request. The servers relay and log the headers, and record no spans.
 
 use actix_web::{
     HttpMessage, HttpRequest,
@@ -7,12 +7,10 @@ use actix_web::{
 };
 use rand::RngExt as _;
 
-/// `traceparent`
 pub const PARENT: HeaderName = HeaderName::from_static("traceparent");
-/// `tracestate`
 pub const STATE: HeaderName = HeaderName::from_static("tracestate");
 
-/// Longest `tracestate` that is passed on (Trace Context §3.3.1.5 asks for 512 at least).
+/// Longest `tracestate` that is passed on (Trace Context §3.3.1.5 demands at least 512).
 const MAX_STATE_BYTES: usize = 512;
 
 /// The trace of a request.
@@ -24,7 +22,7 @@ pub struct TraceContext {
 }
 
 impl TraceContext {
-    /// What the headers say; `None` when they say nothing that can be used.
+    /// Parses the headers; `None` if they are missing or invalid.
     pub fn from_headers(headers: &HeaderMap) -> Option<Self> {
         let mut parents = headers.get_all(PARENT);
         let parent = parents.next()?.to_str().ok()?;
@@ -33,7 +31,7 @@ impl TraceContext {
         }
         let mut parts = parent.split('-');
         let (version, trace_id, parent_id, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-        // A later version may have more parts (§4.3); version 00 has four.
+        // A later version may have more parts (§4.3). Version 00 has four.
         let is_known = is_hex(version, 2) && version != "ff" && (version != "00" || parts.next().is_none());
         let is_whole = is_hex(trace_id, 32) && is_hex(parent_id, 16) && is_hex(flags, 2);
         if !is_known || !is_whole || is_zero(trace_id) || is_zero(parent_id) {
@@ -48,21 +46,21 @@ impl TraceContext {
         })
     }
 
-    /// The trace that the request is part of, or a new one that it begins.
-    pub fn of(request: &HttpRequest) -> Self {
-        request.extensions().get::<Self>().cloned().unwrap_or_else(Self::begin)
+    /// The trace of the request, or a new one.
+    pub fn get_or_start(request: &HttpRequest) -> Self {
+        request.extensions().get::<Self>().cloned().unwrap_or_else(Self::start)
     }
 
-    /// Its id for the log lines of a request; empty, and then not shown, when the request is part of none.
-    pub fn id_of(request: &HttpRequest) -> String {
+    /// The trace id for log lines; empty, and then not logged, if the request has no trace.
+    pub fn id(request: &HttpRequest) -> String {
         request
             .extensions()
             .get::<Self>()
             .map_or_else(String::new, |trace| trace.trace_id.clone())
     }
 
-    /// A new trace, which nobody has asked to be recorded.
-    fn begin() -> Self {
+    /// Begins a trace that is not sampled.
+    fn start() -> Self {
         Self {
             trace_id: random_hex(32),
             flags: "00".to_owned(),
@@ -75,12 +73,12 @@ impl TraceContext {
         &self.trace_id
     }
 
-    /// `traceparent` for a request that is made because of this one: the same trace, a step of its own.
-    pub fn parent_of_next(&self) -> String {
+    /// `traceparent` for a request that this one causes: the same trace, with a new parent id.
+    pub fn next_traceparent(&self) -> String {
         format!("00-{}-{}-{}", self.trace_id, random_hex(16), self.flags)
     }
 
-    /// `tracestate`, to be passed on as it is.
+    /// `tracestate`, to be passed on unchanged.
     pub fn state(&self) -> Option<&str> {
         self.state.as_deref()
     }
@@ -96,7 +94,7 @@ fn is_zero(hex: &str) -> bool {
 
 fn random_hex(digits: usize) -> String {
     let mut rng = rand::rng();
-    // The first is never 0, so that not all are.
+    // The first digit is never 0, so that the id is not all zeros.
     (0..digits)
         .map(|n| char::from_digit(rng.random_range(u32::from(n == 0)..16), 16).unwrap_or('1'))
         .collect()
@@ -125,7 +123,7 @@ mod tests {
     fn a_trace_is_taken_over_and_passed_on_with_a_step_of_its_own() {
         let parent = format!("00-{TRACE}-00f067aa0ba902b7-01");
         let trace = read(&[&parent], Some("vendor=a,other=b")).expect("a trace");
-        let next = trace.parent_of_next();
+        let next = trace.next_traceparent();
         assert!(
             next.starts_with(&format!("00-{TRACE}-")) && next.ends_with("-01"),
             "{next}"

@@ -1,17 +1,17 @@
-//! How many threads serve requests.
+//! The number of threads that serve requests.
 
 use std::thread;
 
 use crate::config::ServerSettings;
 
-/// How many, per server, with these settings.
+/// Threads per server with these settings.
 pub fn workers(settings: &ServerSettings) -> usize {
     match settings.workers {
         0 => thread::available_parallelism().map_or(1, usize::from),
         workers => workers,
     }
-    .min(MAX)
+    .min(MAX_WORKERS)
 }
 
-/// Most that the web server takes.
-const MAX: usize = 512;
+/// Most that the web server accepts.
+const MAX_WORKERS: usize = 512;

@@ -1,4 +1,4 @@
-//! The vault's only certificate, and its signing key.
+//! The vault's certificate and its key.
 
 use std::{fs, io, path::Path};
 
@@ -13,28 +13,27 @@ use openssl::{
     x509::X509,
 };
 
-/// Why the vault's key cannot be loaded.
+/// Why the vault's key cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// The file cannot be read.
     #[error("the vault's key cannot be read: {0}")]
     Unreadable(#[from] io::Error),
-    /// The file does not contain a key and its certificate.
+    /// The file holds no key with its certificate.
     #[error("the vault's key cannot be used: {0}")]
     Unusable(#[from] ErrorStack),
 }
 
 pub(super) struct VaultKey {
-    /// DER.
     pub(super) certificate: Vec<u8>,
-    /// Version of both key and certificate.
+    /// Version of the key and of the certificate.
     pub(super) version: String,
     key: PKey<Private>,
 }
 
 impl VaultKey {
-    /// Loads a PEM file with key and certificate.
-    pub(super) fn load(path: &Path) -> Result<Self, KeyError> {
+    /// Reads a PEM file with key and certificate.
+    pub(super) fn read(path: &Path) -> Result<Self, KeyError> {
         let pem = fs::read(path)?;
         let certificate = X509::from_pem(&pem)?;
         let version = hex::encode(
@@ -50,7 +49,7 @@ impl VaultKey {
         })
     }
 
-    /// Signs a SHA-256 digest with `PS256` or `RS256`; `None` for another algorithm or an invalid digest.
+    /// Signs a SHA-256 digest with `PS256` or `RS256`. `None` for another algorithm, or a digest of another length.
     pub(super) fn sign(&self, alg: &str, digest: &[u8]) -> Option<Vec<u8>> {
         let mut context = PkeyCtx::new(&self.key).ok()?;
         context.sign_init().ok()?;

@@ -1,5 +1,5 @@
-//! The endpoints of the vault and of the metadata service, as in their references (Key Vault REST API 7.4, IMDS 2018-02-01). A
-//! separate thread serves them, since the site needs them while it starts.
+//! The HTTP interface of the vault and of the metadata service, as in their references (Key Vault REST API 7.4, IMDS
+//! 2018-02-01). A separate thread serves it, because the site calls it during its start.
 
 use std::{io, net::TcpListener, path::Path, sync::mpsc, thread::JoinHandle, time::Duration};
 
@@ -29,14 +29,14 @@ use crate::{
     background,
     config::ServerSettings,
     serve::{
-        self, Listening, Options, access_log,
-        local_programs::{self, Objection},
+        self, Options, access_log,
+        loopback_guard::{self, Rejection},
         request_guard, request_id,
     },
 };
 
 const API_VERSION: &str = "7.4";
-/// Largest accepted body. A request to sign has some 100 bytes.
+/// Largest request body: a request to sign a digest has some 100 bytes.
 const MAX_BODY_BYTES: usize = 16 * 1024;
 const IMDS_VERSION: &str = "2018-02-01";
 
@@ -44,11 +44,11 @@ const IMDS_VERSION: &str = "2018-02-01";
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// The key cannot be loaded.
+    /// The key cannot be used.
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// The socket or the thread could not be created.
-    #[error("the vault cannot serve: {0}")]
+    /// The socket cannot be used, or the system starts no thread.
+    #[error("the key vault emulator cannot serve: {0}")]
     Socket(#[from] io::Error),
 }
 
@@ -59,7 +59,7 @@ struct Vault {
     tokens: Tokens,
 }
 
-/// A running vault. Dropping it stops the server.
+/// The running vault. Stops when dropped.
 pub struct Server {
     handle: ServerHandle,
     thread: Option<JoinHandle<()>>,
@@ -75,7 +75,7 @@ impl Server {
         let vault = web::Data::new(Vault {
             url: format!("http://localhost:{port}"),
             name: name.to_owned(),
-            key: VaultKey::load(key)?,
+            key: VaultKey::read(key)?,
             tokens: Tokens::default(),
         });
         let (send, started) = mpsc::channel();
@@ -101,14 +101,14 @@ impl Server {
                     settings: &settings,
                     tls: None,
                 };
-                let outcome = serve::server::listen(listener, &options, app);
-                let handle = outcome.as_ref().map(|listening| listening.server.handle());
-                // `start` waits on the other end until this arrives.
+                let server = serve::server::listen(listener, &options, app);
+                let handle = server.as_ref().map(serve::Server::handle);
+                // Cannot fail: the receiver waits for this.
                 let _ = send.send(handle.map_err(|error| io::Error::new(error.kind(), error.to_string())));
-                if let Ok(Listening { server, .. }) = outcome
-                    && let Err(error) = server.await
+                if let Ok(server) = server
+                    && let Err(error) = server.run().await
                 {
-                    log::error!("the vault has stopped: {error}");
+                    log::error!("the key vault emulator stopped: {error}");
                 }
             });
         })?;
@@ -124,23 +124,23 @@ impl Drop for Server {
     fn drop(&mut self) {
         drop(self.handle.stop(false));
         if let Some(thread) = self.thread.take() {
-            // A panic in the thread has been reported already.
+            // A panic has been logged already.
             let _ = thread.join();
         }
     }
 }
 
-/// Middleware: rejects requests of a web page, and of a browser that reached this server under another DNS name. Either could have
-/// assertions signed, since the metadata service gives its token to every client, as Azure's does.
+/// Middleware: rejects requests that a web page sent, also through a DNS name that points to this machine. Such a page
+/// could get assertions signed: like Azure's, the metadata service gives its token to every client.
 async fn only_local_programs<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
-    let message = match local_programs::objection(&request) {
+    let message = match loopback_guard::rejection(&request) {
         None => return Ok(next.call(request).await?.map_into_left_body()),
-        Some(Objection::AnotherMachine) => "Only this machine may use this vault.",
-        Some(Objection::WebPage) => "No web page may use this vault.",
-        Some(Objection::ForeignHost) => "This vault can be reached as localhost and 127.0.0.1 only.",
+        Some(Rejection::RemoteAddress) => "Only this machine may use this vault.",
+        Some(Rejection::WebPage) => "No web page may use this vault.",
+        Some(Rejection::ForeignHost) => "Address this vault as localhost or 127.0.0.1.",
     };
     Ok(request.into_response(error(StatusCode::FORBIDDEN, "ForbiddenByFirewall", message).map_into_right_body()))
 }
@@ -160,7 +160,7 @@ struct TokenQuery {
     resource: String,
 }
 
-/// Requires the header `Metadata`, which a web page cannot send without a CORS preflight, so that only programs get tokens.
+/// Demands a header that browsers do not let a web page send without permission, so that only programs get tokens.
 async fn token(request: HttpRequest, query: web::Query<TokenQuery>, vault: web::Data<Vault>) -> HttpResponse {
     let has_header = request.headers().get("Metadata").is_some_and(|value| value == "true");
     if !has_header || query.api_version != IMDS_VERSION {
@@ -180,8 +180,8 @@ async fn token(request: HttpRequest, query: web::Query<TokenQuery>, vault: web::
 }
 
 async fn certificate(request: HttpRequest, name: web::Path<String>, vault: web::Data<Vault>) -> HttpResponse {
-    if let Some(error) = vault.check_access(&request, &name, "Certificate") {
-        return error;
+    if let Some(rejection) = vault.check(&request, &name, "Certificate") {
+        return rejection;
     }
     let Vault { url, key, .. } = vault.get_ref();
     let id = |kind: &str| format!("{url}/{kind}/{name}/{}", key.version);
@@ -205,9 +205,9 @@ async fn sign(
     vault: web::Data<Vault>,
 ) -> HttpResponse {
     let (name, version) = path.into_inner();
-    // The first request has neither token nor body, and gets the challenge.
-    if let Some(error) = vault.check_access(&request, &name, "Key") {
-        return error;
+    // A request without a token and without a body asks for the challenge.
+    if let Some(rejection) = vault.check(&request, &name, "Key") {
+        return rejection;
     }
     if version != vault.key.version {
         return error(
@@ -233,13 +233,19 @@ async fn sign(
 }
 
 async fn secret(request: HttpRequest, path: web::Path<(String, String)>, vault: web::Data<Vault>) -> HttpResponse {
-    let denied = vault.check_access(&request, &path.0, "Secret");
-    denied.unwrap_or_else(|| error(StatusCode::FORBIDDEN, "Forbidden", "The key is not exportable."))
+    let rejection = vault.check(&request, &path.0, "Secret");
+    rejection.unwrap_or_else(|| {
+        error(
+            StatusCode::FORBIDDEN,
+            "Forbidden",
+            "The key cannot be exported from this vault.",
+        )
+    })
 }
 
 impl Vault {
-    /// The challenge for a request without a valid token, or the error for an unknown name or API version.
-    fn check_access(&self, request: &HttpRequest, name: &str, kind: &str) -> Option<HttpResponse> {
+    /// Without a valid token, the response is a challenge; for another name or API version, an error.
+    fn check(&self, request: &HttpRequest, name: &str, kind: &str) -> Option<HttpResponse> {
         let header = request
             .headers()
             .get(AUTHORIZATION)
@@ -266,9 +272,9 @@ impl Vault {
                 "api-version must be 7.4.",
             ));
         }
-        let exists = name == self.name;
+        let is_there = name == self.name;
         let message = format!("There is no {name} in this vault.");
-        (!exists).then(|| error(StatusCode::NOT_FOUND, &format!("{kind}NotFound"), &message))
+        (!is_there).then(|| error(StatusCode::NOT_FOUND, &format!("{kind}NotFound"), &message))
     }
 }
 

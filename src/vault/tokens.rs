@@ -1,4 +1,4 @@
-//! The tokens that the metadata service has issued. Each is valid for one resource and one hour.
+//! The tokens that the metadata service has issued, each valid for one resource and one hour.
 
 use std::{
     collections::HashMap,
@@ -9,14 +9,14 @@ use openssl::{error::ErrorStack, rand::rand_bytes};
 use parking_lot::Mutex;
 
 const LIFETIME: Duration = Duration::from_hours(1);
-/// A program requests about one token an hour. More indicate an error in it, and all are dropped.
+/// One program requests one token per hour, so this limit is reached only through an error.
 const MAX_TOKENS: usize = 1000;
 
 #[derive(Default)]
 pub(super) struct Tokens(Mutex<HashMap<String, (String, Instant)>>);
 
 impl Tokens {
-    /// Issues a token for `resource`; returns it with its expiry in seconds since 1970.
+    /// Issues a token for `resource`. Also returns when it expires, in seconds since 1970.
     pub(super) fn issue(&self, resource: &str) -> Result<(String, u64), ErrorStack> {
         let mut bytes = [0; 32];
         rand_bytes(&mut bytes)?;
@@ -37,7 +37,7 @@ impl Tokens {
         let issued = self.0.lock();
         issued
             .get(token)
-            .is_some_and(|(of, until)| of == resource && *until > Instant::now())
+            .is_some_and(|(issued_for, until)| issued_for == resource && *until > Instant::now())
     }
 }
 

@@ -236,7 +236,7 @@ impl ApiClient {
             .header("Authorization", format!("Bearer {}", token.expose_secret()))
             .header("Accept", "application/json")
             .header(request_id::HEADER.as_str(), &correlation.request_id)
-            .header(trace::PARENT.as_str(), correlation.trace.parent_of_next());
+            .header(trace::PARENT.as_str(), correlation.trace.next_traceparent());
         if let Some(state) = correlation.trace.state() {
             request = request.header(trace::STATE.as_str(), state);
         }

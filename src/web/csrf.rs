@@ -7,17 +7,13 @@
 //! A body costs memory before it can be checked. So the headers are checked first, and only a sender who is signed in, or whose form
 //! this site has sealed ([`FormSeal`]), may send a long body.
 
-use std::{future::Future, pin::Pin, time::Duration};
+use std::{future::Future, pin::Pin};
 
 use actix_web::{
     FromRequest, HttpRequest, ResponseError as _,
     dev::{Payload, UrlEncoded},
     error::UrlencodedError,
-    http::{
-        StatusCode,
-        header::{HeaderName, ORIGIN},
-    },
-    rt::time::timeout,
+    http::header::{HeaderName, ORIGIN},
 };
 use serde::de::DeserializeOwned;
 use url::Url;
@@ -36,10 +32,6 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Largest body of a form without text, in bytes, and of any form whose sender the headers do not identify.
 pub const SMALL_FORM_BYTES: usize = 8 * 1024;
-
-/// How long the body of a form may take to arrive.
-#[derive(Clone, Copy)]
-pub struct FormTimeout(pub Duration);
 
 /// A form of this site.
 pub trait ProtectedForm: DeserializeOwned + 'static {
@@ -84,12 +76,7 @@ impl<F: ProtectedForm> FromRequest for CsrfForm<F> {
                 Sender::SameOrigin | Sender::Unknown => seal.is_some() || context.session.account().is_some(),
             };
             let limit = if is_known { F::MAX_BYTES } else { SMALL_FORM_BYTES };
-            let form = UrlEncoded::<F>::new(&request, &mut payload).limit(limit);
-            let FormTimeout(body_timeout) = **context.component::<FormTimeout>()?;
-            let form = timeout(body_timeout, form)
-                .await
-                .map_err(|_| PageError::from_status(StatusCode::REQUEST_TIMEOUT))?;
-            match form {
+            match UrlEncoded::<F>::new(&request, &mut payload).limit(limit).await {
                 Ok(form) if form.input_bytes() > F::MAX_BYTES => Err(ErrorKind::TooLarge.into()),
                 Ok(form) => check(context, sender, seal, form),
                 Err(UrlencodedError::Overflow { .. }) if limit < F::MAX_BYTES => Err(ErrorKind::CsrfCheckFailed.into()),

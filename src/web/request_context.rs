@@ -70,7 +70,7 @@ impl RequestContext {
     pub fn correlation(&self) -> Correlation {
         Correlation {
             request_id: self.request_id(),
-            trace: TraceContext::of(&self.request),
+            trace: TraceContext::get_or_start(&self.request),
         }
     }
 
@@ -86,12 +86,12 @@ impl RequestContext {
 
     /// The id of the request, for log lines and error pages.
     pub fn request_id(&self) -> String {
-        RequestId::of(&self.request).as_str().to_owned()
+        RequestId::get(&self.request).as_str().to_owned()
     }
 
     /// The id of the trace that the request is part of, for log lines; empty when there is none.
     pub fn trace_id(&self) -> String {
-        TraceContext::id_of(&self.request)
+        TraceContext::id(&self.request)
     }
 
     /// Renders a page with status 200, and shows the flash message.

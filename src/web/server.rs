@@ -2,11 +2,7 @@
 
 use std::{io, net::TcpListener, sync::Arc};
 
-use actix_web::{
-    App,
-    dev::{Server as HttpServerTask, ServerHandle},
-    middleware::from_fn,
-};
+use actix_web::{App, dev::ServerHandle, middleware::from_fn};
 
 use super::{
     certificate_watch::CertificateWatch,
@@ -21,14 +17,12 @@ use super::{
 use crate::{
     config::Settings,
     loopback::is_loopback,
-    serve::{self, Listening, Options, Stopper, access_log, request_guard, request_id},
+    serve::{self, Options, ShutdownHandle, access_log, request_guard, request_id},
 };
 
-/// A bound server, not yet running.
+/// A server that listens, but does not serve yet.
 pub struct Server {
-    port: u16,
-    task: HttpServerTask,
-    stopper: Stopper,
+    http: serve::Server,
     watch: CertificateWatch,
 }
 
@@ -39,14 +33,14 @@ impl Server {
     /// See [`StartError`].
     pub fn bind(settings: &Settings) -> Result<Self, StartError> {
         let listener = serve::listen(&settings.client.host, settings.client.port)?;
-        Self::on(listener, settings)
+        Self::from_listener(listener, settings)
     }
 
     /// Creates the site on a socket that already listens.
     ///
     /// # Errors
     /// See [`StartError`].
-    pub fn on(listener: TcpListener, settings: &Settings) -> Result<Self, StartError> {
+    pub fn from_listener(listener: TcpListener, settings: &Settings) -> Result<Self, StartError> {
         let port = listener.local_addr().map_err(StartError::Socket)?.port();
         let state = AppState::new(settings, port)?;
         let public_url = &state.addresses.public_url;
@@ -76,29 +70,23 @@ impl Server {
             settings: &settings.server,
             tls: None,
         };
-        let Listening { server, stopper } =
-            serve::server::listen(listener, &options, application).map_err(StartError::Socket)?;
-        Ok(Self {
-            port,
-            task: server,
-            stopper,
-            watch,
-        })
+        let http = serve::server::listen(listener, &options, application).map_err(StartError::Socket)?;
+        Ok(Self { http, watch })
     }
 
     /// The port that the site listens on.
     pub fn port(&self) -> u16 {
-        self.port
+        self.http.port()
     }
 
     /// A handle that stops the server from another task.
     pub fn handle(&self) -> ServerHandle {
-        self.task.handle()
+        self.http.handle()
     }
 
     /// A handle that stops the server gracefully: it finishes the requests in progress.
-    pub fn stopper(&self) -> Stopper {
-        self.stopper.clone()
+    pub fn shutdown_handle(&self) -> ShutdownHandle {
+        self.http.shutdown_handle()
     }
 
     /// Serves until stopped.
@@ -106,8 +94,8 @@ impl Server {
     /// # Errors
     /// When the sockets fail.
     pub async fn run(self) -> io::Result<()> {
-        let Self { task, watch, .. } = self;
-        let served = task.await;
+        let Self { http, watch } = self;
+        let served = http.run().await;
         drop(watch);
         served
     }

@@ -7,6 +7,7 @@ mod failure;
 mod memory;
 mod redis;
 mod revocations;
+mod session_index;
 mod state;
 
 use std::sync::Arc;

@@ -50,7 +50,7 @@ impl StartError {
     /// What the operator can do about it.
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
-            Self::Listen(_) => "another program listens there: stop it, or set client.port",
+            Self::Listen(error) => return error.hint("client.port"),
             Self::Settings(_) => {
                 "set them in blog.toml, or in the environment as BLOG_CLIENT__… (client.client_id is BLOG_CLIENT__CLIENT_ID)"
             }

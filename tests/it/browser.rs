@@ -84,7 +84,7 @@ async fn a_rejected_form_keeps_its_text() {
     assert_eq!(browser.text("#title-error").await, "Enter a title");
     assert_eq!(browser.value("content").await, "Much thought went into this.");
     assert!(!browser.has("#content-error").await, "only the wrong field is marked");
-    browser.picture("refused").await;
+    browser.picture("rejected").await;
 
     // Back to the form, and back from another page: the text is still there, and nothing is sent again.
     browser.driver.back().await.expect("back");

@@ -31,7 +31,7 @@ fn cert(folder: &Path, arguments: &[&str]) -> String {
 }
 
 fn run(folder: &Path, arguments: &[&str]) -> CommandOutput {
-    CommandOutput::of(folder, &[&["cert"], arguments].concat())
+    CommandOutput::run(folder, &[&["cert"], arguments].concat())
 }
 
 /// The output of `openssl x509 -fingerprint`, without colons.
@@ -451,7 +451,7 @@ fn every_file_format_has_the_same_thumbprint() {
             .args(["cert", "thumbprint", "--format", "sha1-hex"])
             .args(arguments)
             .env(name, value);
-        CommandOutput::of_command(&mut command)
+        CommandOutput::from_command(&mut command)
     };
     let opened = with("BLOG_CLIENT__KEY_PASSPHRASE", "open sesame", &["client.pfx"]);
     assert_eq!((opened.code, &opened.stdout), (Some(0), &expected), "{}", opened.stderr);

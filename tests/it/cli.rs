@@ -18,7 +18,7 @@ fn folder() -> TempDir {
 
 /// Runs it in an empty folder.
 fn run(arguments: &[&str]) -> CommandOutput {
-    CommandOutput::of(folder().path(), arguments)
+    CommandOutput::run(folder().path(), arguments)
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn settings_are_shown_with_their_origin_and_secrets_hidden() {
             .arg("config")
             .args(arguments)
             .env("DATABASE_URL", format!("postgres://blog:{secret}@db.example/blog"));
-        CommandOutput::of_command(&mut command)
+        CommandOutput::from_command(&mut command)
     };
 
     let text = config(&[]);
@@ -206,7 +206,7 @@ fn no_color_overrides_a_request_for_colour() {
         if no_color {
             command.env_remove("CLICOLOR_FORCE").env("NO_COLOR", "1");
         }
-        CommandOutput::of_command(&mut command).stdout.contains('\u{1b}')
+        CommandOutput::from_command(&mut command).stdout.contains('\u{1b}')
     };
     assert!(coloured(false), "colour can be had at all");
     assert!(!coloured(true));
@@ -225,7 +225,7 @@ fn completions_know_the_commands() {
 fn warnings_about_settings_are_logged_on_stderr() {
     let folder = folder();
     let mut command = blogctl(folder.path());
-    let output = CommandOutput::of_command(
+    let output = CommandOutput::from_command(
         command
             .arg("config")
             .env("FLASK_PORT", "1")

@@ -153,7 +153,7 @@ fn a_role_requires_only_the_settings_that_it_needs() {
     let wrong = given()
         .variable("TENANT_ID", "contoso")
         .variable("API_APP_ID_URI", "api://blog");
-    assert_eq!(names(wrong.errors_for(Role::Api)), ["entra.tenant_id"], "told once");
+    assert_eq!(names(wrong.errors_for(Role::Api)), ["entra.tenant_id"], "reported once");
 }
 
 #[test]

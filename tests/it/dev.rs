@@ -192,7 +192,7 @@ fn a_port_in_use_is_reported_with_its_flag_and_leaves_nothing() {
         let mut ports = ANY_PORTS;
         let place = ports.iter().position(|part| *part == flag).expect("a flag") + 1;
         ports[place] = &port;
-        let output = CommandOutput::of_command(blogctl(folder.path()).arg("dev").args(ports));
+        let output = CommandOutput::from_command(blogctl(folder.path()).arg("dev").args(ports));
         assert_eq!(
             (output.code, output.stdout.as_str()),
             (Some(1), ""),
@@ -216,7 +216,7 @@ fn a_port_in_use_is_reported_with_its_flag_and_leaves_nothing() {
 fn a_second_dev_in_the_same_folder_is_rejected() {
     let folder = folder();
     let first = Dev::start_in(folder.path(), &[]);
-    let second = CommandOutput::of_command(&mut dev(folder.path(), &[]));
+    let second = CommandOutput::from_command(&mut dev(folder.path(), &[]));
     assert_eq!(second.code, Some(1), "{}", second.stderr);
     assert!(
         second.stderr.contains("another blogctl dev") && second.stderr.contains("--data-dir"),
@@ -233,7 +233,7 @@ fn another_applications_folder_is_not_touched() {
     fs::create_dir(&others).expect("made");
     fs::write(others.join("blog.db"), "precious").expect("written");
     for arguments in [&["--data-dir", "others"][..], &["--data-dir", "others", "--fresh"]] {
-        let output = CommandOutput::of_command(&mut dev(folder.path(), arguments));
+        let output = CommandOutput::from_command(&mut dev(folder.path(), arguments));
         assert_eq!(output.code, Some(1), "{}", output.stderr);
         assert!(output.stderr.contains("others"), "{}", output.stderr);
     }
@@ -261,7 +261,8 @@ fn settings_for_a_real_tenant_are_ignored() {
     );
     fs::write(folder.path().join("blog.toml"), settings).expect("written");
     let mut command = dev(folder.path(), &["--print-env"]);
-    let printed = CommandOutput::of_command(command.env("TENANT_ID", "not even a GUID").env("CLIENT_ID", real)).stdout;
+    let printed =
+        CommandOutput::from_command(command.env("TENANT_ID", "not even a GUID").env("CLIENT_ID", real)).stdout;
     assert!(
         printed.contains("BLOG_ENTRA__AUTHORITY_HOST=http://localhost:"),
         "{printed}"
@@ -285,7 +286,7 @@ fn configured_users_can_sign_in() {
 
 #[test]
 fn an_invalid_setting_is_reported() {
-    let output = CommandOutput::of_command(&mut dev(folder().path(), &["--set", "log.level=loud"]));
+    let output = CommandOutput::from_command(&mut dev(folder().path(), &["--set", "log.level=loud"]));
     assert_eq!(output.code, Some(2), "{}", output.stderr);
     assert!(output.stderr.contains("log.level"), "{}", output.stderr);
 }
@@ -296,7 +297,7 @@ fn three_processes_with_the_printed_settings_are_the_same_system() {
     let outer = folder();
     let folder: PathBuf = outer.path().join("it's a folder");
     fs::create_dir(&folder).expect("made");
-    let printed = CommandOutput::of_command(&mut dev(&folder, &["--print-env"]));
+    let printed = CommandOutput::from_command(&mut dev(&folder, &["--print-env"]));
     assert_eq!(printed.code, Some(0), "{}", printed.stderr);
     let env_file = outer.path().join("dev.env");
     fs::write(&env_file, &printed.stdout).expect("written");
@@ -338,7 +339,7 @@ fn three_processes_with_the_printed_settings_are_the_same_system() {
 fn the_settings_of_a_running_system_can_be_printed() {
     let folder = folder();
     let running = Dev::start_in(folder.path(), &[]);
-    let printed = CommandOutput::of_command(&mut dev(folder.path(), &["--print-env"]));
+    let printed = CommandOutput::from_command(&mut dev(folder.path(), &["--print-env"]));
     assert_eq!(printed.code, Some(0), "{}", printed.stderr);
     let cookie_key = fs::read_to_string(folder.path().join(".blogctl/cookie.key")).expect("a key");
     assert!(printed.stdout.contains(cookie_key.trim()), "{}", printed.stdout);

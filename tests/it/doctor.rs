@@ -73,7 +73,7 @@ impl DoctorSetup {
     }
 
     /// Replaces the certificate in the settings by this list of credentials.
-    fn has_credentials(&self, list: &str) {
+    fn set_credentials(&self, list: &str) {
         let path = self.folder.path().join("blog.toml");
         let text = fs::read_to_string(&path).expect("there");
         let without: String = text
@@ -84,14 +84,14 @@ impl DoctorSetup {
     }
 
     fn control(&self) -> IdpControl {
-        IdpControl::of(&self.system.idp)
+        IdpControl::new(&self.system.idp)
     }
 
     /// Runs doctor with these settings changed.
     fn doctor(&self, changes: &[&str]) -> CommandOutput {
         let set = changes.iter().flat_map(|change| ["--set", change]);
         let arguments: Vec<&str> = ["doctor"].into_iter().chain(set).collect();
-        let output = CommandOutput::of(self.folder.path(), &arguments);
+        let output = CommandOutput::run(self.folder.path(), &arguments);
         assert_no_secret(&output);
         output
     }
@@ -160,7 +160,7 @@ fn the_system_of_dev_is_healthy() {
     let dev = Dev::start_in(folder.path(), &[]);
     let port = |url: String| url.rsplit(':').next().expect("a port").to_owned();
     let (idp, api, site) = (port(dev.idp("")), port(dev.api("")), port(dev.site("")));
-    let printed = CommandOutput::of(
+    let printed = CommandOutput::run(
         folder.path(),
         &[
             "dev",
@@ -178,7 +178,7 @@ fn the_system_of_dev_is_healthy() {
         let (name, value) = line.split_once('=').expect("NAME=value");
         command.env(name, value.trim_matches('\''));
     }
-    let output = CommandOutput::of_command(command.args(["doctor", "--json"]));
+    let output = CommandOutput::from_command(command.args(["doctor", "--json"]));
     assert_eq!(output.code, Some(0), "{output:?}");
     let report: Value = serde_json::from_str(&output.stdout).expect("JSON");
     assert_eq!(report["status"], "ok", "{report:#}");
@@ -192,7 +192,7 @@ fn the_system_of_dev_is_healthy() {
 #[test]
 fn no_settings() {
     let folder = tempfile::tempdir().expect("a folder");
-    let output = CommandOutput::of(
+    let output = CommandOutput::run(
         folder.path(),
         &["doctor", "--set", "client.api_base_url=http://localhost:9"],
     );
@@ -280,13 +280,13 @@ fn site_requests_another_api() {
 #[test]
 fn missing_api_and_database() {
     let setup = DoctorSetup::new();
-    let nobody = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let port = nobody.local_addr().expect("bound").port();
-    drop(nobody);
+    let closed = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = closed.local_addr().expect("bound").port();
+    drop(closed);
     let api = format!("client.api_base_url=http://localhost:{port}");
     let report = setup
         .report(&[&api, "database.url=missing/blog.db"])
-        .replace(&format!(":{port}"), ":NOBODY");
+        .replace(&format!(":{port}"), ":CLOSED");
     insta::assert_snapshot!("doctor_api_not_there", report);
 }
 
@@ -327,7 +327,7 @@ fn doctor_leaves_no_files_behind() {
     let setup = DoctorSetup::new();
     let folder = tempfile::tempdir().expect("a folder");
     let database = format!("database.url={}", folder.path().join("blog.db").display());
-    let migrated = CommandOutput::of(folder.path(), &["migrate", "run", "--set", &database]);
+    let migrated = CommandOutput::run(folder.path(), &["migrate", "run", "--set", &database]);
     assert_eq!(migrated.code, Some(0), "{migrated:?}");
     let cache = format!("entra.keys_cache_file={}", folder.path().join("keys.json").display());
     let files = || {
@@ -345,7 +345,7 @@ fn doctor_leaves_no_files_behind() {
     let token = setup.control().token().mint();
     let explained = folder.path().join("token.txt");
     fs::write(&explained, token).expect("written");
-    CommandOutput::of(
+    CommandOutput::run(
         setup.folder.path(),
         &["doctor", "--token", &explained.display().to_string(), "--set", &cache],
     );
@@ -361,7 +361,7 @@ fn a_simple_cookie_key_in_development_is_not_a_failure() {
     let key = format!("client.cookie_key={weak}");
     let reported = section(&setup.report(&[&key, development]), "Cookie key");
     assert!(
-        reported.starts_with('!') && reported.contains("replace it") && reported.contains("people sign in again"),
+        reported.starts_with('!') && reported.contains("replace it") && reported.contains("Users must sign in again"),
         "{reported}"
     );
     assert!(
@@ -371,12 +371,12 @@ fn a_simple_cookie_key_in_development_is_not_a_failure() {
     let words = "client.cookie_key=correct horse battery staple correct horse";
     let reported = section(&setup.report(&[words, development]), "Cookie key");
     assert!(
-        reported.starts_with('!') && reported.contains("made of words") && !reported.contains("horse"),
+        reported.starts_with('!') && reported.contains("consists of words") && !reported.contains("horse"),
         "{reported}"
     );
     assert!(
         setup.report(&[&key, production]).contains("client.cookie_key"),
-        "refused with the settings"
+        "rejected with the settings"
     );
 }
 
@@ -384,7 +384,7 @@ fn a_simple_cookie_key_in_development_is_not_a_failure() {
 fn each_role_can_be_checked_alone_and_usage_errors_have_their_own_exit_code() {
     let setup = DoctorSetup::new();
     let names = |role: &str| {
-        let output = CommandOutput::of(setup.folder.path(), &["doctor", "--role", role, "--json"]);
+        let output = CommandOutput::run(setup.folder.path(), &["doctor", "--role", role, "--json"]);
         assert_eq!(output.code, Some(0), "{output:?}");
         let report: Value = serde_json::from_str(&output.stdout).expect("JSON");
         let checks = report["checks"].as_array().expect("checks").clone();
@@ -408,14 +408,18 @@ fn each_role_can_be_checked_alone_and_usage_errors_have_their_own_exit_code() {
         &["doctor", "--timeout", "0"],
         &["doctor", "--token"],
     ] {
-        assert_eq!(CommandOutput::of(setup.folder.path(), wrong).code, Some(2), "{wrong:?}");
+        assert_eq!(
+            CommandOutput::run(setup.folder.path(), wrong).code,
+            Some(2),
+            "{wrong:?}"
+        );
     }
 }
 
 #[test]
 fn a_locale_without_utf8_gets_ascii_symbols() {
     let setup = DoctorSetup::new();
-    let output = CommandOutput::of_command(blogctl(setup.folder.path()).env("LC_ALL", "C").arg("doctor"));
+    let output = CommandOutput::from_command(blogctl(setup.folder.path()).env("LC_ALL", "C").arg("doctor"));
     assert!(
         output.stdout.is_ascii() && output.stdout.contains("ok Settings"),
         "{}",

@@ -53,7 +53,7 @@ fn a_kill_during_writes_loses_no_acknowledged_post() {
                     match create(url, token, &title) {
                         Some(id) => acknowledged.lock().expect("unpoisoned").push((id, title)),
                         None if killed.load(Ordering::SeqCst) => return,
-                        None => panic!("refused before the kill"),
+                        None => panic!("rejected before the kill"),
                     }
                 }
             });

@@ -9,6 +9,7 @@ mod discovery;
 mod logout;
 mod minted_tokens;
 pub mod provider;
+mod slow_bodies;
 mod start;
 mod tls;
 mod tokens;

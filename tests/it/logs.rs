@@ -147,7 +147,7 @@ fn each_line_of_a_request_has_its_id_and_trace() {
         .iter()
         .filter(|line| line["request_id"] == "the-request")
         .collect();
-    assert_eq!(of_requests.len(), 400, "the refusal and the access, for each");
+    assert_eq!(of_requests.len(), 400, "rejection and access line for each");
     assert!(
         of_requests.iter().all(|line| line["trace_id"] == TRACE),
         "{:?}",

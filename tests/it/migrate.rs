@@ -21,7 +21,7 @@ fn migrate(settings: &DatabaseSettings, arguments: &[&str]) -> CommandOutput {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let url = format!("database.url={}", settings.url);
     let tenant = format!("entra.tenant_id={TENANT}");
-    CommandOutput::of(
+    CommandOutput::run(
         folder.path(),
         &[&["migrate", "--set", &url, "--set", &tenant], arguments].concat(),
     )
@@ -152,8 +152,8 @@ fn importing_into_an_empty_database_keeps_ids_and_times() {
         let output = legacy.import_into(settings, &[]);
         assert_eq!(output.code, Some(0), "{output:?}");
         for reported in [
-            "users    2 added, 0 there already",
-            "posts    4 added, 0 there already",
+            "users    2 added, 0 existed already",
+            "posts    4 added, 0 existed already",
             "ids      kept",
         ] {
             assert!(output.stdout.contains(reported), "{output:?}");
@@ -208,14 +208,17 @@ fn a_second_import_adds_only_new_rows() {
         let again = legacy.import_into(settings, &[]);
         assert_eq!(again.code, Some(0), "{again:?}");
         for reported in [
-            "users    0 added, 2 there already",
-            "posts    2 added, 4 there already",
+            "users    0 added, 2 existed already",
+            "posts    2 added, 4 existed already",
             "ids      new",
         ] {
             assert!(again.stdout.contains(reported), "{again:?}");
         }
         let third = legacy.import_into(settings, &[]);
-        assert!(third.stdout.contains("posts    0 added, 6 there already"), "{third:?}");
+        assert!(
+            third.stdout.contains("posts    0 added, 6 existed already"),
+            "{third:?}"
+        );
         assert_eq!(list(settings).total, 6);
     });
 }
@@ -255,7 +258,7 @@ fn rows_that_break_a_rule_stop_the_import_unless_skipped() {
         legacy.add(INVALID);
         let rejected = legacy.import_into(settings, &[]);
         assert_eq!(rejected.code, Some(1), "{rejected:?}");
-        assert!(rejected.stderr.contains("7 rows break a rule"), "{rejected:?}");
+        assert!(rejected.stderr.contains("7 rows are invalid"), "{rejected:?}");
         assert!(rejected.stderr.contains("--skip-invalid"), "{rejected:?}");
         let rows = [
             "users 20: oid is not a GUID",
@@ -306,7 +309,7 @@ fn invalid_text_is_reported_by_table_id_and_column_and_can_be_skipped() {
         assert_eq!(list(settings).total, 0);
         let skipped = legacy.import_into(settings, &["--skip-invalid"]);
         assert_eq!(skipped.code, Some(0), "{skipped:?}");
-        assert!(skipped.stdout.contains("skipped  5 rows"), "{skipped:?}");
+        assert!(skipped.stdout.contains("skipped  5 invalid rows"), "{skipped:?}");
         assert!(rows.iter().all(|row| skipped.stdout.contains(row)), "{skipped:?}");
         assert_eq!(list(settings).total, 5);
     });
@@ -368,7 +371,7 @@ fn a_database_of_the_python_system_is_not_changed_and_the_hint_names_the_import(
     let path = folder.path().join("blog.db").display().to_string();
     std::fs::copy(legacy.folder.path().join("old blog?.db"), &path).expect("copied");
     let url = format!("database.url={path}");
-    let run = |arguments: &[&str]| CommandOutput::of(folder.path(), &[arguments, &["--set", &url]].concat());
+    let run = |arguments: &[&str]| CommandOutput::run(folder.path(), &[arguments, &["--set", &url]].concat());
 
     let status = run(&["migrate", "status"]);
     assert_eq!(status.code, Some(0), "{status:?}");
@@ -404,7 +407,7 @@ fn an_import_needs_a_tenant() {
     let legacy = Legacy::new();
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = legacy.folder.path().join("old blog?.db").display().to_string();
-    let output = CommandOutput::of(folder.path(), &["migrate", "import", &path]);
+    let output = CommandOutput::run(folder.path(), &["migrate", "import", &path]);
     assert_eq!(output.code, Some(2), "{output:?}");
     assert!(output.stderr.contains("entra.tenant_id is not set"), "{output:?}");
 }
@@ -422,7 +425,7 @@ fn a_database_that_cannot_be_opened_is_reported_without_its_password() {
             "postgres://127.0.0.1:9/blog",
         ),
     ] {
-        let output = CommandOutput::of(
+        let output = CommandOutput::run(
             folder.path(),
             &["migrate", "status", "--set", &format!("database.url={url}")],
         );

@@ -77,7 +77,7 @@ impl System {
     }
 
     fn entra(&self, arguments: &[&str]) -> CommandOutput {
-        let output = CommandOutput::of(self.folder.path(), &[&["entra"], arguments].concat());
+        let output = CommandOutput::run(self.folder.path(), &[&["entra"], arguments].concat());
         let key = String::from_utf8(key_pem(&keys()[0].key)).expect("PEM");
         let line = key.lines().nth(15).expect("a line of the private exponent");
         assert!(
@@ -149,7 +149,7 @@ fn an_unusable_credential_does_not_hide_the_others() {
     assert_eq!(manifest.code, Some(0), "{manifest:?}");
     for expected_text in [
         "managed_identity",
-        "has expired, and is left out",
+        "has expired and is omitted",
         "missing.pem cannot be read",
     ] {
         assert!(

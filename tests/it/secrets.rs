@@ -271,11 +271,11 @@ const PATHS: [(&str, &str); 9] = [
     ("client.key_path", "client.key_base64"),
     ("client.key_passphrase_file", "client.key_passphrase"),
     ("client.cookie_key_file", "client.cookie_key"),
-    ("entra.ca_file", "save to that file"),
-    ("entra.keys_cache_file", "save to that file"),
-    ("redis.ca_file", "save to that file"),
-    ("azure.federated_token_file", "save to that file"),
-    ("idp.state_dir", "save to that file"),
+    ("entra.ca_file", "save the current value to a file"),
+    ("entra.keys_cache_file", "save the current value to a file"),
+    ("redis.ca_file", "save the current value to a file"),
+    ("azure.federated_token_file", "save the current value to a file"),
+    ("idp.state_dir", "save the current value to a file"),
 ];
 
 #[test]
@@ -360,7 +360,7 @@ fn no_command_prints_a_secret_that_stands_in_a_path_setting() {
                     "--set",
                     "log.level=info",
                 ]);
-                let output = CommandOutput::of_command(command.env(variable_of(setting), &secret.text));
+                let output = CommandOutput::from_command(command.env(variable_of(setting), &secret.text));
                 let printed = format!("{}{}", output.stdout, output.stderr);
                 assert_eq!(
                     secret.leaked_in(&printed),
@@ -405,7 +405,7 @@ fn no_command_prints_a_secret_from_an_argument() {
             &["serve-api", "--host", text],
             &[text],
         ] {
-            let output = CommandOutput::of(folder.path(), arguments);
+            let output = CommandOutput::run(folder.path(), arguments);
             let printed = format!("{}{}", output.stdout, output.stderr);
             // The name of a certificate may have any form.
             assert!(
@@ -431,9 +431,9 @@ fn no_command_prints_a_secret_from_an_argument() {
 #[test]
 fn reverting_without_a_database_creates_none() {
     let folder = tempfile::tempdir().expect("a folder");
-    let output = CommandOutput::of(folder.path(), &["migrate", "revert", "--yes"]);
+    let output = CommandOutput::run(folder.path(), &["migrate", "revert", "--yes"]);
     assert_eq!(output.code, Some(1), "{output:?}");
-    assert!(output.stderr.contains("there is no database yet"), "{output:?}");
+    assert!(output.stderr.contains("the database does not exist yet"), "{output:?}");
     assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 0);
 }
 
@@ -448,7 +448,7 @@ fn every_command_with_json_output_reports_failures_in_the_same_format() {
         (&["doctor", "--json", "--token", "missing.txt"], 2),
         (&["migrate", "status", "--json", "--set", "log.level=loud"], 2),
     ] {
-        let output = CommandOutput::of(folder.path(), arguments);
+        let output = CommandOutput::run(folder.path(), arguments);
         assert_eq!(output.code, Some(code), "{arguments:?}: {output:?}");
         let reported: serde_json::Value = serde_json::from_str(&output.stdout).expect("JSON");
         assert_eq!(reported["error"]["exit_code"], code, "{arguments:?}: {reported}");

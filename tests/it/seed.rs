@@ -17,7 +17,7 @@ use crate::support::{
 fn seed(settings: &DatabaseSettings, arguments: &[&str]) -> CommandOutput {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let url = format!("database.url={}", settings.url);
-    CommandOutput::of(
+    CommandOutput::run(
         folder.path(),
         &[
             &["seed", "--set", &url, "--set", "server.environment=development"],
@@ -138,7 +138,7 @@ fn in_production_it_names_the_database_and_needs_yes_without_a_terminal() {
     let url = format!("database.url={}", file.settings.url);
     let folder = tempfile::tempdir().expect("a temporary folder");
     for environment in [&[][..], &["--set", "server.environment=production"]] {
-        let rejected = CommandOutput::of(folder.path(), &[&["seed", "--set", &url], environment].concat());
+        let rejected = CommandOutput::run(folder.path(), &[&["seed", "--set", &url], environment].concat());
         assert_eq!(rejected.code, Some(2), "{rejected:?}");
         for expected_text in [
             file.settings.url.as_str(),
@@ -150,7 +150,7 @@ fn in_production_it_names_the_database_and_needs_yes_without_a_terminal() {
         }
         assert!(!Path::new(&file.settings.url).exists());
     }
-    let output = CommandOutput::of(folder.path(), &["seed", "--yes", "--set", &url]);
+    let output = CommandOutput::run(folder.path(), &["seed", "--yes", "--set", &url]);
     assert_eq!(output.code, Some(0), "{output:?}");
     assert_eq!(page(&file.settings).total, 20);
 }
@@ -158,9 +158,9 @@ fn in_production_it_names_the_database_and_needs_yes_without_a_terminal() {
 #[test]
 fn the_database_of_dev_gets_sample_posts_without_a_question() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let made = CommandOutput::of(folder.path(), &["dev", "--print-env"]);
+    let made = CommandOutput::run(folder.path(), &["dev", "--print-env"]);
     assert_eq!(made.code, Some(0), "{made:?}");
-    let output = CommandOutput::of(folder.path(), &["seed", "--set", "database.url=.blogctl/blog.db"]);
+    let output = CommandOutput::run(folder.path(), &["seed", "--set", "database.url=.blogctl/blog.db"]);
     assert_eq!(output.code, Some(0), "{output:?}");
 }
 

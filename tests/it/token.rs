@@ -17,7 +17,7 @@ fn token(arguments: &[&str]) -> CommandOutput {
 
 fn token_with(variables: &[(&str, &str)], arguments: &[&str]) -> CommandOutput {
     let folder = tempfile::tempdir().expect("a folder");
-    CommandOutput::of_command(
+    CommandOutput::from_command(
         blogctl(folder.path())
             .envs(variables.iter().copied())
             .arg("token")
@@ -135,10 +135,7 @@ fn without_an_emulator_the_hint_says_how_to_start_one() {
     let dev = Dev::start();
     let CommandOutput { code, stdout, stderr } = token(&["--idp-port", &port(&dev.api(""))]);
     assert_eq!((code, stdout.as_str()), (Some(1), ""));
-    assert!(
-        stderr.contains("is not blogctl's development identity provider"),
-        "{stderr}"
-    );
+    assert!(stderr.contains("is not blogctl's Entra ID emulator"), "{stderr}");
 }
 
 #[test]

@@ -36,8 +36,8 @@ pub async fn complete(
     let request_info = RequestInfo {
         method: request.method().clone(),
         path: request.path().to_owned(),
-        id: RequestId::of(request.request()),
-        trace: TraceContext::id_of(request.request()),
+        id: RequestId::get(request.request()),
+        trace: TraceContext::id(request.request()),
     };
     match catch_panic(async move { next.call(request).await }).await {
         Ok(Ok(response)) => Ok(request_info.complete(response)),

@@ -19,7 +19,7 @@ macro_rules! codes {
             /// The access token is valid, but a policy rejects its bearer.
             Policy(Forbidden),
             /// The server rejected the request before a handler.
-            Request(serve::Refusal),
+            Request(serve::RequestError),
         }
 
         impl Code {
@@ -40,7 +40,6 @@ macro_rules! codes {
 
 codes! {
     BadRequest => "bad_request",
-    BodyTimeout => "body_timeout",
     BodyTooLarge => "body_too_large",
     Cors => "cors",
     DatabaseUnavailable => "database_unavailable",
@@ -73,7 +72,12 @@ codes! {
 impl Code {
     /// Every code, sorted.
     pub fn all() -> BTreeSet<&'static str> {
-        let rooms = [Self::OWN, Rejection::CODES, Forbidden::CODES, serve::Refusal::CODES];
+        let rooms = [
+            Self::OWN,
+            Rejection::CODES,
+            Forbidden::CODES,
+            serve::RequestError::CODES,
+        ];
         rooms.into_iter().flatten().copied().collect()
     }
 }
@@ -95,7 +99,7 @@ mod tests {
             Code::Internal,
             Code::Token(Rejection::Expired),
             Code::Policy(Forbidden::AppRole),
-            Code::Request(serve::Refusal::ContentEncoding),
+            Code::Request(serve::RequestError::ContentEncoding),
         ] {
             assert!(all.contains(code.as_str()), "{code}");
         }

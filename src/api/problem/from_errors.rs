@@ -13,7 +13,7 @@ use crate::{
     blog::BlogError,
     db::DbError,
     entra::TokenError,
-    serve::{Refusal, content_coding::NotAcceptable},
+    serve::{RequestError, content_coding::NotAcceptable},
 };
 
 impl From<BlogError> for Problem {
@@ -92,8 +92,8 @@ impl From<NotAcceptable> for Problem {
     }
 }
 
-impl From<Refusal> for Problem {
-    fn from(refusal: Refusal) -> Self {
+impl From<RequestError> for Problem {
+    fn from(refusal: RequestError) -> Self {
         let problem = Self::new(refusal.status_code(), Code::Request(refusal), refusal.detail());
         refusal
             .headers()
@@ -144,7 +144,7 @@ impl Problem {
         if let Some(refused) = error.and_then(|error| error.as_error::<actix_cors::CorsError>()) {
             return Self::new(refused.status_code(), Code::Cors, refused.to_string());
         }
-        if let Some(refusal) = error.and_then(|error| error.as_error::<Refusal>()) {
+        if let Some(refusal) = error.and_then(|error| error.as_error::<RequestError>()) {
             return Self::from(*refusal);
         }
         match error {

@@ -1,4 +1,4 @@
-//! `blogctl cert check`: whether the web site could use its certificate, without asking Entra.
+//! `blogctl cert check`: whether the web site can use its certificate, without a request to Entra ID.
 
 use std::{
     io::{self, Write},
@@ -17,22 +17,22 @@ use crate::{
     entra::CredentialSource,
 };
 
-/// Of a value that does not fit beside its label.
+/// Indent of a value that does not fit next to its label.
 const HANG: usize = 4;
 
-/// Check key and certificate: everything that is wrong at once
+/// Check key and certificate, and report all problems at once
 ///
-/// That they can be read and belong together, strength, dates, thumbprint, signature, chain and file modes. ✗ cannot be used
-/// (exit code 1), ! works and should be looked at.
+/// Checks that they can be read and belong together, strength, dates, thumbprint, signature, chain and file modes. ✗ means
+/// that they cannot be used (exit code 1), ! that they work, but need attention.
 ///
-/// Without a file, what the settings name is checked: client.cert_path (or client.cert_base64), or each entry of
-/// client.credential, of which one that can be used is enough.
+/// Without a file, checks the configured certificate: client.cert_path (or client.cert_base64), or each entry of
+/// client.credential. One usable entry is enough.
 #[derive(Debug, Args)]
 pub(super) struct Check {
-    /// PFX file, or PEM file with the certificate, and with the private key unless --key names another
+    /// PFX file, or PEM file with the certificate, and with the private key unless --key names another file
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
-    /// PEM file with the private key. A passphrase is taken from client.key_passphrase or its file
+    /// PEM file with the private key. The passphrase comes from client.key_passphrase or client.key_passphrase_file
     #[arg(long, value_name = "FILE", requires = "file")]
     key: Option<PathBuf>,
     /// Print a JSON object: usable, observations (severity, seen, hint), sha1_hex, not_after
@@ -58,7 +58,7 @@ impl Check {
         })
     }
 
-    /// What was found, and whether the site can use it: of a list, one entry at least.
+    /// The observations, and whether the site can use the certificate, or at least one entry of the list.
     fn examine(self, settings: impl FnOnce() -> anyhow::Result<Settings>) -> anyhow::Result<(Inspection, bool)> {
         let now = Utc::now();
         let alone = |examination: Inspection| {
@@ -78,8 +78,8 @@ impl Check {
                 several => examiner.examine_all(several),
             });
         };
-        // A named file is checked whatever state the settings are in; only the passphrase is looked for there, since
-        // one on the command line would be seen by every user of the machine.
+        // A named file is checked even if the settings are invalid. Only the passphrase comes from the settings: every user of the
+        // machine could read one on the command line.
         let own = settings().map(|settings| settings.client).unwrap_or_default();
         let soon_days = own.soon_days();
         let file = CertificateSettings {
@@ -98,7 +98,7 @@ fn is_usable(examination: &Inspection) -> bool {
     examination.severity() != Severity::Bad
 }
 
-/// By what an end is judged.
+/// Inspects credentials. The time decides whether a certificate expires soon.
 struct Examiner {
     soon_days: i64,
     now: DateTime<Utc>,
@@ -112,13 +112,13 @@ impl Examiner {
         match source.load() {
             Ok(credential) => match credential.certificate() {
                 Some(certificate) => Inspection::from_loaded(certificate, self.soon_days, self.now),
-                None => Inspection::from_observation(Observation::good(format!("there are {}", credential.name()))),
+                None => Inspection::from_observation(Observation::good(format!("can use {}", credential.name()))),
             },
             Err(error) => Inspection::from_observation(Observation::bad(error.to_string(), error.hint())),
         }
     }
 
-    /// All entries in one, each observation with the name of its entry; the certificate is that of the first that can be used.
+    /// The observations of all entries, each with the name of its entry, and the details of the first usable certificate.
     fn examine_all(&self, sources: &[CredentialSource]) -> (Inspection, bool) {
         let mut all = Inspection {
             observations: Vec::new(),

@@ -1,4 +1,5 @@
-//! `blogctl cert new`: a key with a self-signed certificate or a signing request, and what to do with them.
+//! `blogctl cert new`: creates a private key with a self-signed certificate or a certificate signing request, and prints the next
+//! steps.
 
 use std::{
     io::{self, Write},
@@ -20,10 +21,10 @@ use crate::certificate::{
     },
 };
 
-/// Make a private key and a self-signed certificate for an app registration
+/// Create a private key and a self-signed certificate for an app registration
 ///
-/// Writes NAME.pem (key and certificate, readable by you alone) and NAME-cert.pem (the certificate, to upload). With
-/// --csr: NAME-key.pem and NAME.csr, for an authority to sign.
+/// Writes NAME.pem (private key and certificate, readable only by you) and NAME-cert.pem (the certificate, to upload). With
+/// --csr: NAME-key.pem and NAME.csr, for a certificate authority to sign.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -32,34 +33,34 @@ Examples:
   blogctl cert new --pfx --passphrase-file passphrase.txt
   blogctl cert new --csr --cn blog.example.com --san blog.example.com")]
 pub(super) struct New {
-    /// Common name of the subject, for people to recognise it by
+    /// Common name of the subject, by which people recognise the certificate
     #[arg(long, value_name = "NAME", default_value = "blogctl", value_parser = common_name)]
     cn: String,
-    /// Alternative name: a DNS name, IP address, URI or e-mail address, also as DNS:NAME. May be given several times
+    /// Alternative name: a DNS name, IP address, URI or e-mail address, also as DNS:NAME; may be repeated
     #[arg(long, value_name = "NAME")]
     san: Vec<AlternativeName>,
-    /// Valid for so many days, 1 to 3650
+    /// Validity in days, 1 to 3650
     #[arg(long, default_value_t = 365, value_parser = clap::value_parser!(u32).range(1..=3650))]
     days: u32,
     /// Size of the RSA key: 2048, 3072 or 4096
     #[arg(long, default_value_t = 2048, value_parser = key_size)]
     bits: u32,
-    /// Make a signing request in place of a self-signed certificate
+    /// Create a certificate signing request instead of a self-signed certificate
     #[arg(long, conflicts_with_all = ["days", "pfx"])]
     csr: bool,
-    /// Write NAME.pfx (PKCS#12) too
+    /// Also write NAME.pfx (PKCS#12)
     #[arg(long, requires = "passphrase_file")]
     pfx: bool,
-    /// File whose first line protects the private key; - asks for it, or reads it from standard input
+    /// File whose first line is the passphrase of the private key; - asks for it, or reads it from standard input
     #[arg(long, value_name = "FILE")]
     passphrase_file: Option<Passphrase>,
-    /// Folder to write into; made when it is missing
+    /// Folder to write to; created if it does not exist
     #[arg(long, value_name = "FOLDER", default_value = "cert")]
     out: PathBuf,
-    /// Name of the files, without extension
+    /// Name of the files without extension
     #[arg(long, default_value = "client", value_parser = file_name)]
     name: String,
-    /// Replace files that exist. The old private key is gone then
+    /// Replace existing files, including the old private key
     #[arg(long)]
     force: bool,
 }
@@ -119,11 +120,11 @@ fn file_name(text: &str) -> Result<String, IssueError> {
 fn key_size(text: &str) -> Result<u32, String> {
     match text.parse() {
         Ok(bits @ (2048 | 3072 | 4096)) => Ok(bits),
-        _ => Err("2048, 3072 or 4096 is expected".to_owned()),
+        _ => Err("must be 2048, 3072 or 4096".to_owned()),
     }
 }
 
-/// Where everything is, and what identifies the new certificate.
+/// Prints the files, and what identifies the new certificate.
 pub(super) fn write_files(out: &mut impl Write, files: &IssuedFiles) -> anyhow::Result<()> {
     let details = details(&files.certificate)?;
     writeln!(
@@ -132,7 +133,7 @@ pub(super) fn write_files(out: &mut impl Write, files: &IssuedFiles) -> anyhow::
         files.combined.display()
     )?;
     if let Some(pfx) = &files.pfx {
-        writeln!(out, "the same as PFX      {} (keep it secret)", pfx.display())?;
+        writeln!(out, "PFX file             {} (keep it secret)", pfx.display())?;
     }
     writeln!(out, "certificate          {}", files.certificate.display())?;
     writeln!(out, "subject              {}", details.subject)?;
@@ -151,7 +152,7 @@ fn details(certificate: &Path) -> Result<CertificateDetails, CertificateError> {
 }
 
 fn write_request_summary(out: &mut impl Write, files: &RequestFiles) -> io::Result<()> {
-    /// What the authority will send.
+    /// Placeholder for the certificate that the authority returns.
     const SIGNED: &str = "THE-CERTIFICATE.pem";
     let (key, request) = (files.key.display(), files.request.display());
     writeln!(out, "key              {key} (keep it secret)")?;
@@ -159,7 +160,7 @@ fn write_request_summary(out: &mut impl Write, files: &RequestFiles) -> io::Resu
     writeln!(out, "\nnext:")?;
     writeln!(
         out,
-        "  1. have your authority sign {request}; ask for PEM with the chain, leaf first"
+        "  1. have your certificate authority sign {request}; ask for PEM with the chain, leaf first"
     )?;
     writeln!(
         out,

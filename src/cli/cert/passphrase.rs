@@ -1,5 +1,5 @@
-//! A passphrase for a private key: from a file or typed, never from the command line, where every user of the machine
-//! would see it.
+//! The passphrase of a private key: from a file or typed, never from the command line, which every user of the machine can
+//! read.
 
 use std::{
     convert::Infallible,
@@ -18,7 +18,7 @@ use crate::{
     config::{quotable_secret_path, text_in},
 };
 
-/// Longest first line that is read.
+/// Longest first line, in bytes.
 const MAX_BYTES: u64 = 64 * 1024;
 
 /// Where the passphrase comes from.
@@ -42,10 +42,10 @@ impl FromStr for Passphrase {
 }
 
 impl Passphrase {
-    /// The first line, without its end.
+    /// Reads the first line, without its line end.
     ///
     /// # Errors
-    /// When it cannot be read, or is empty.
+    /// If it cannot be read, or is empty.
     pub fn read(&self) -> anyhow::Result<SecretString> {
         match self {
             Self::StandardInput if io::stdin().is_terminal() => typed(),
@@ -59,12 +59,12 @@ impl Passphrase {
     }
 }
 
-/// Twice, unseen: nobody can check what they typed.
+/// Asks twice, because the user cannot see the input.
 fn typed() -> anyhow::Result<SecretString> {
-    // What was logged stands above the question.
+    // Log lines must appear above the question.
     logging::finish();
     let first = Zeroizing::new(rpassword::prompt_password("Passphrase: ")?);
-    let again = Zeroizing::new(rpassword::prompt_password("Once more: ")?);
+    let again = Zeroizing::new(rpassword::prompt_password("Repeat passphrase: ")?);
     match first == again {
         _ if first.is_empty() => bail!("the passphrase is empty"),
         true => Ok(SecretString::from(first.as_str())),
@@ -72,15 +72,15 @@ fn typed() -> anyhow::Result<SecretString> {
     }
 }
 
-/// In any encoding that editors and PowerShell write.
+/// Reads a line in any encoding that editors and PowerShell write.
 fn first_line(input: impl BufRead, name: &str) -> anyhow::Result<SecretString> {
     let mut bytes = Zeroizing::new(Vec::new());
-    // Not to the end: who types into a pipe may keep it open.
+    // Only one line: a pipe may stay open.
     input
         .take(MAX_BYTES)
         .read_until(b'\n', &mut bytes)
         .with_context(|| format!("{name} cannot be read"))?;
-    // Of UTF-16, the line end was cut in half.
+    // In UTF-16, the line end was cut in half.
     let line = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
     let line = if line.len().is_multiple_of(2) {
         line
@@ -92,7 +92,7 @@ fn first_line(input: impl BufRead, name: &str) -> anyhow::Result<SecretString> {
     };
     let passphrase = text.trim_end_matches(['\r', '\n']);
     if passphrase.is_empty() {
-        bail!("the first line of {name} is empty: it must hold the passphrase");
+        bail!("the first line of {name} is empty: it must contain the passphrase");
     }
     Ok(SecretString::from(passphrase))
 }

@@ -1,4 +1,4 @@
-//! `blogctl cert renew`: the next certificate beside the one in use, and the switch to it when Entra ID accepts it.
+//! `blogctl cert renew`: creates the next certificate, and switches to it once Entra ID accepts it.
 
 use std::{
     io::{self, Write},
@@ -31,32 +31,32 @@ use crate::{
     web::Addresses,
 };
 
-/// How often Entra ID is asked while waiting.
-const ASK_EVERY: Duration = Duration::from_secs(5);
-const UNCHANGED: &str = "blogctl doctor says more; nothing has been changed";
+/// Time between two requests to Entra ID while waiting.
+const POLL_INTERVAL: Duration = Duration::from_secs(5);
+const UNCHANGED: &str = "run blogctl doctor for details; nothing has been changed";
 
-/// Renew the configured certificate: make the next one, and switch when Entra ID accepts it
+/// Renew the configured certificate: create the next one, and switch when Entra ID accepts it
 ///
-/// The first run makes the next key and certificate beside the ones in use (client.next.pem beside client.pem), with the same
-/// names and size, and says what to upload. A later run asks Entra ID for a token with the next one. If Entra ID accepts it, it
-/// is put in place, which a running site sees by itself; else nothing is changed, with exit code 1. The old one is kept as
-/// client.previous.pem, in place of one from before, and client-cert.pem is the new certificate then.
+/// The first run creates the next key and certificate (client.next.pem next to client.pem), with the same names and key size,
+/// and prints what to upload. A later run requests a token from Entra ID with the next certificate. If Entra ID accepts it, the
+/// command switches to it, which a running site notices; otherwise nothing is changed, with exit code 1. The old certificate is
+/// kept as client.previous.pem, which replaces an older one, and client-cert.pem becomes the new certificate.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
-  blogctl cert renew              make the next one, and say what to upload
-  blogctl cert renew --wait 30    and wait until Entra ID accepts it, then switch")]
+  blogctl cert renew              create the next certificate, and print what to upload
+  blogctl cert renew --wait 30    also wait until Entra ID accepts it, then switch")]
 pub(super) struct Renew {
-    /// Valid for so many days, 1 to 3650 [default: as long as the one in use]
+    /// Validity in days, 1 to 3650 [default: that of the certificate in use]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=3650))]
     days: Option<u32>,
-    /// Wait for so many minutes until Entra ID accepts the next one
+    /// Wait up to this many minutes until Entra ID accepts the next certificate
     #[arg(long, value_name = "MINUTES", value_parser = clap::value_parser!(u64).range(1..=1440))]
     wait: Option<u64>,
 }
 
-/// What Entra ID thinks of the next one.
-enum Verdict {
+/// The answer of Entra ID to the next certificate.
+enum Outcome {
     Accepted,
     NotYet(String),
     Unreachable(ProviderError),
@@ -80,11 +80,14 @@ impl Renew {
             new::write_files(&mut out, &files)?;
             writeln!(out, "\nnext:")?;
             write_step(&mut out, 1, &files.certificate, client_id)?;
-            writeln!(out, "     beside the old one, which stays until the new one is in use")?;
+            writeln!(
+                out,
+                "     in addition to the old one, which stays until the new one is in use"
+            )?;
             if self.wait.is_none() {
                 writeln!(
                     out,
-                    "  2. blogctl cert renew, again: it switches when Entra ID accepts the new one"
+                    "  2. run blogctl cert renew again: it switches when Entra ID accepts the new certificate"
                 )?;
                 out.flush()?;
                 return Ok(ExitCode::SUCCESS);
@@ -96,7 +99,7 @@ impl Renew {
             thumbprint: None,
             ..file
         };
-        if let Some(reason) = self.refusal(&candidate_client(&settings, candidate)?)? {
+        if let Some(reason) = self.rejection(&candidate_client(&settings, candidate)?)? {
             writeln!(
                 out,
                 "Entra ID does not accept {} yet: {reason}",
@@ -110,7 +113,7 @@ impl Renew {
         let previous = hinted(renewal.activate_next())?;
         writeln!(
             out,
-            "Entra ID accepts the new certificate. It is in {} now, and a running",
+            "Entra ID accepts the new certificate. It is now in {}, and a running",
             renewal.current().display()
         )?;
         writeln!(
@@ -120,31 +123,31 @@ impl Renew {
         )?;
         writeln!(
             out,
-            "When the site has signed somebody in with the new one (its profile page shows the thumbprint),"
+            "After a user has signed in with the new certificate (the profile page shows its thumbprint),"
         )?;
         writeln!(
             out,
-            "remove the old one from the app registration, and delete that file."
+            "remove the old certificate from the app registration, and delete that file."
         )?;
         out.flush()?;
         Ok(ExitCode::SUCCESS)
     }
 
-    /// Asks Entra ID until it accepts or the time is over; the last reason then.
-    fn refusal(&self, client: &ConfidentialClient) -> anyhow::Result<Option<String>> {
+    /// Sends requests to Entra ID until it accepts the certificate or the time is over. Returns the last reason.
+    fn rejection(&self, client: &ConfidentialClient) -> anyhow::Result<Option<String>> {
         let deadline = Instant::now() + Duration::from_mins(self.wait.unwrap_or(0));
         loop {
             let reason = match (ask(client)?, self.wait) {
-                (Verdict::Accepted, _) => return Ok(None),
-                (Verdict::NotYet(reason), _) => reason,
-                // Whoever waits waits for the network, too.
-                (Verdict::Unreachable(error), Some(_)) => error.to_string(),
-                (Verdict::Unreachable(error), None) => return Err(error).hint(UNCHANGED),
+                (Outcome::Accepted, _) => return Ok(None),
+                (Outcome::NotYet(reason), _) => reason,
+                // With --wait, an outage of the network is retried, too.
+                (Outcome::Unreachable(error), Some(_)) => error.to_string(),
+                (Outcome::Unreachable(error), None) => return Err(error).hint(UNCHANGED),
             };
-            if Instant::now() + ASK_EVERY > deadline {
+            if Instant::now() + POLL_INTERVAL > deadline {
                 return Ok(Some(reason));
             }
-            thread::sleep(ASK_EVERY);
+            thread::sleep(POLL_INTERVAL);
         }
     }
 
@@ -153,11 +156,11 @@ impl Renew {
         let like = NewCertificate::from_certificate(&der).ok_or_else(|| {
             let issuer = CertificateDetails::from_der(&der).map_or_else(String::new, |details| details.issuer);
             anyhow!(
-                "{} was issued by {issuer}, and is not self-signed",
+                "{} is not self-signed: {issuer} issued it",
                 CertificateLocation::from_settings(file)
             )
         });
-        let like = like.hint("have its authority issue the next one: blogctl cert new --csr makes the request")?;
+        let like = like.hint("let that authority issue the next one: blogctl cert new --csr creates the request")?;
         Ok(NewCertificate {
             days: self.days.unwrap_or(like.days),
             ..like
@@ -165,20 +168,20 @@ impl Renew {
     }
 }
 
-/// Where there is no option to choose another place, the advice is another than that of `cert new`.
+/// Replaces the hints of `cert new`, which name options that this command does not have.
 fn hinted<T>(outcome: Result<T, IssueError>) -> anyhow::Result<T> {
     outcome.or_else(|error| {
         let hint = match &error {
             IssueError::Write { reason, .. } if reason.kind() == io::ErrorKind::PermissionDenied => {
-                "run it as the owner of the file in use, who may write to its folder, or as root"
+                "run it as the owner of the file, who may write to its folder, or as root"
             }
-            _ => "mend that, and run it again: it goes on where it stopped",
+            _ => "fix that and run the command again: it continues where it stopped",
         };
         Err(error).hint(hint)
     })
 }
 
-/// The file that can be renewed: PEM, with the key in it.
+/// The PEM file with certificate and private key. No other form can be renewed.
 fn renewable(settings: &Settings) -> anyhow::Result<(CertificateSettings, PathBuf)> {
     let entries = settings.client.credentials();
     if entries.is_empty() {
@@ -188,14 +191,14 @@ fn renewable(settings: &Settings) -> anyhow::Result<(CertificateSettings, PathBu
         CredentialSettings::File(file) => Some(file),
         _ => None,
     });
-    let hint = "make it with blogctl cert new --name, and follow docs/rotate-a-certificate.md";
+    let hint = "create it with blogctl cert new --name, and follow docs/rotate-a-certificate.md";
     let Some(file) = files
         .clone()
         .find(|file| file.path.is_some())
         .or_else(|| files.clone().next())
     else {
         return Err(anyhow!("no entry of client.credential is a file"))
-            .hint("Key Vault renews its certificates itself, and a federated token needs no renewal");
+            .hint("Key Vault renews its own certificates, and a federated token needs no renewal");
     };
     let Some(path) = &file.path else {
         return Err(anyhow!(
@@ -206,15 +209,15 @@ fn renewable(settings: &Settings) -> anyhow::Result<(CertificateSettings, PathBu
     };
     if file.key_path.is_some() {
         return Err(anyhow!(
-            "key and certificate are two files, which cannot change in one step"
+            "key and certificate are in two files, which cannot be replaced in one step"
         ))
         .hint(hint);
     }
     if file.thumbprint.is_some() {
         return Err(anyhow!(
-            "client.cert_thumbprint names the certificate in use, and would keep the next one out"
+            "client.cert_thumbprint names the certificate in use, so the site would reject the next one"
         ))
-        .hint("leave it unset: nothing needs it");
+        .hint("remove that setting: nothing needs it");
     }
     if !certificate::is_pem_file(path)? {
         return Err(anyhow!("{} is not a PEM file", path.display())).hint(hint);
@@ -222,7 +225,7 @@ fn renewable(settings: &Settings) -> anyhow::Result<(CertificateSettings, PathBu
     Ok((file.clone(), path.clone()))
 }
 
-/// The site, as it will be with the next certificate.
+/// The client of Entra ID with the next certificate.
 fn candidate_client(settings: &Settings, candidate: CertificateSettings) -> anyhow::Result<ConfidentialClient> {
     let mut settings = settings.clone();
     settings.client.credential.clear();
@@ -236,15 +239,15 @@ fn candidate_client(settings: &Settings, candidate: CertificateSettings) -> anyh
     }
 }
 
-/// Asks Entra ID for a token of the application itself.
-fn ask(client: &ConfidentialClient) -> anyhow::Result<Verdict> {
+/// Requests a token for the application itself from Entra ID.
+fn ask(client: &ConfidentialClient) -> anyhow::Result<Outcome> {
     match client.verify_credential() {
-        Ok(()) => Ok(Verdict::Accepted),
-        Err(SignInError::Entra(error)) if error.code == Some(APPLICATION_NOT_ASSIGNED) => Ok(Verdict::Accepted),
+        Ok(()) => Ok(Outcome::Accepted),
+        Err(SignInError::Entra(error)) if error.code == Some(APPLICATION_NOT_ASSIGNED) => Ok(Outcome::Accepted),
         Err(SignInError::Entra(error)) if error.category() == ErrorCategory::Certificate => {
-            Ok(Verdict::NotYet(format!("{} ({})", error.cause(), error.label())))
+            Ok(Outcome::NotYet(format!("{} ({})", error.cause(), error.label())))
         }
-        Err(SignInError::Provider(error @ ProviderError::Unreachable { .. })) => Ok(Verdict::Unreachable(error)),
+        Err(SignInError::Provider(error @ ProviderError::Unreachable { .. })) => Ok(Outcome::Unreachable(error)),
         Err(SignInError::Credential(error)) => Err(error.into()),
         Err(error) => Err(error).hint(UNCHANGED),
     }

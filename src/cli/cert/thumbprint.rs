@@ -1,4 +1,4 @@
-//! `blogctl cert thumbprint`: what identifies a certificate at Entra ID, in each notation that one meets there.
+//! `blogctl cert thumbprint`: the thumbprints of a certificate, in each notation that Entra ID uses.
 
 use std::{
     io::{self, Write},
@@ -18,13 +18,13 @@ use crate::{
     entra::CredentialSource,
 };
 
-/// Of a value that does not fit beside its label.
+/// Indent of a value that does not fit next to its label.
 const HANG: usize = 4;
 
-/// Show the thumbprints of certificates: SHA-1 as the portal shows it, and what assertions carry
+/// Show the thumbprints of certificates: SHA-1 as in the portal, and the forms in client assertions
 ///
-/// Files may be PEM (a chain, or combined with the private key), DER, or PFX, which client.key_passphrase opens. Without a
-/// file, the configured certificate is shown: client.cert_path or client.cert_base64.
+/// Files may be PEM (a chain, or together with the private key), DER, or PFX, which client.key_passphrase decrypts. Without a
+/// file, shows the configured certificate: client.cert_path or client.cert_base64.
 #[derive(Debug, Args)]
 pub(super) struct Thumbprint {
     /// PEM, DER or PFX files
@@ -33,7 +33,7 @@ pub(super) struct Thumbprint {
     /// Print everything as a JSON array
     #[arg(long, conflicts_with = "format")]
     json: bool,
-    /// Print this one value, a line for each certificate
+    /// Print only this value, one line per certificate
     #[arg(long, value_enum)]
     format: Option<Format>,
 }
@@ -52,7 +52,7 @@ enum Format {
     X5tS256,
 }
 
-/// One certificate in `--json`: scripts rely on these names.
+/// A certificate in `--json`. Scripts depend on these names.
 #[derive(Serialize)]
 struct Report<'a> {
     file: String,
@@ -80,12 +80,12 @@ struct Found {
 
 impl Thumbprint {
     pub(super) fn run(self, settings: impl FnOnce() -> anyhow::Result<Settings>) -> anyhow::Result<ExitCode> {
-        // All are read before anything is printed: a script gets every line or none.
+        // All files are read before anything is printed, so that a script gets all lines or none.
         let mut found = Vec::new();
         if self.files.is_empty() {
             found.extend(read_all(&settings()?)?);
         } else {
-            // Only a PFX file needs the passphrase; files are read whatever state the settings are in.
+            // Only a PFX file needs the passphrase, so files are read even if the settings are invalid.
             let own = settings()
                 .map(|settings| settings.client.certificate)
                 .unwrap_or_default();
@@ -110,8 +110,8 @@ impl Thumbprint {
     }
 }
 
-/// Of all entries of `client.credential` that are certificates; one that cannot be read is told, and is an error only when
-/// there is no other.
+/// Reads all certificates in `client.credential`. An entry that cannot be read is logged; it is an error only if there is no
+/// other.
 fn read_all(settings: &Settings) -> anyhow::Result<Vec<Found>> {
     let sources = CredentialSource::from_settings(settings)?;
     let mut found = Vec::new();
@@ -126,18 +126,18 @@ fn read_all(settings: &Settings) -> anyhow::Result<Vec<Found>> {
             .and_then(|certificates| parse(&location, certificates))
         {
             Ok(read) => found.extend(read),
-            Err(failure) => {
-                log::warn!("{} cannot be read: {failure}; hint: {}", source.name(), failure.hint());
-                last = Some(failure);
+            Err(error) => {
+                log::warn!("{} cannot be read: {error}; hint: {}", source.name(), error.hint());
+                last = Some(error);
             }
         }
     }
     match last {
         _ if !found.is_empty() => Ok(found),
-        Some(failure) => Err(failure.into()),
+        Some(error) => Err(error.into()),
         None if sources.is_empty() => Err(CertificateError::NotConfigured.into()),
         None => Err(anyhow!("no entry of client.credential is a certificate"))
-            .hint("a federated token has no thumbprint; name the FILE of another certificate to see its own"),
+            .hint("a federated token has no thumbprint; pass the FILE of a certificate"),
     }
 }
 

@@ -1,4 +1,4 @@
-//! How a certificate gets into an app registration: the same steps after each command that makes one.
+//! The steps that add a certificate to an app registration: the same after each command that creates one.
 
 use std::{
     borrow::Cow,
@@ -6,10 +6,10 @@ use std::{
     path::Path,
 };
 
-/// What stands for a client id that is not known.
+/// Placeholder for an unknown client ID.
 pub(super) const CLIENT_ID: &str = "CLIENT_ID";
 
-/// A step of a list, by its number: the portal, or the Azure command line.
+/// Prints step `number` of a list: with the portal, or with the Azure CLI.
 pub(super) fn write_step(
     out: &mut impl Write,
     number: u8,
@@ -33,7 +33,7 @@ pub(super) fn write_step(
     )
 }
 
-/// As a POSIX shell takes it for one word.
+/// Quotes text as one word for a POSIX shell.
 pub(super) fn shell_word(text: &str) -> Cow<'_, str> {
     let is_plain = |c: char| c.is_alphanumeric() || "@%+=:,./_-".contains(c);
     if !text.is_empty() && text.chars().all(is_plain) {
@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_shell_takes_any_path_for_one_word() {
+    fn a_shell_reads_any_path_as_one_word() {
         for (text, expected) in [
             ("@cert/client-cert.pem", "@cert/client-cert.pem"),
             ("@cert/sp ace.pem", "'@cert/sp ace.pem'"),

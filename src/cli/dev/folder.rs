@@ -1,7 +1,7 @@
-//! The folder of `dev`: made, marked as its own, and locked while it runs.
+//! The folder of `dev`: created, marked, and locked while `dev` runs.
 //!
-//! Never follows a symbolic link, never writes into or deletes from a folder that is somebody else's, and never deletes a
-//! file that it has not made.
+//! Never follows a symbolic link, never changes a folder that `dev` did not create, and never deletes a file that `dev` did not
+//! create.
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError},
@@ -12,16 +12,16 @@ use std::{
 
 use crate::config::SIGNING_KEYS_FILE;
 
-/// Key and certificate in one, mode 0600.
+/// Private key and certificate in one file, mode 0600.
 pub const KEY_AND_CERTIFICATE: &str = "client.pem";
-/// The certificate, as it is registered with the look-alike.
+/// The certificate that is registered in the emulator.
 pub const CERTIFICATE: &str = "client-cert.pem";
-/// What the site's cookies are encrypted with, mode 0600.
+/// Key that encrypts the site's cookies, mode 0600.
 pub const COOKIE_KEY: &str = "cookie.key";
-/// The posts.
+/// SQLite file with the posts.
 pub const DATABASE: &str = "blog.db";
 
-/// What `dev` makes, and `--fresh` deletes. SQLite adds two files beside the database.
+/// The files that `dev` creates and `--fresh` deletes. SQLite adds two files to the database.
 const OWN_FILES: [&str; 7] = [
     KEY_AND_CERTIFICATE,
     CERTIFICATE,
@@ -32,18 +32,18 @@ const OWN_FILES: [&str; 7] = [
     "blog.db-shm",
 ];
 
-/// Marks the folder, and is locked while `dev` runs in it.
+/// File that marks the folder, and is locked while `dev` uses it.
 const MARKER: &str = "blogctl-dev.txt";
 const MARKER_TEXT: &str = "\
-`blogctl dev` made this folder and keeps its key, certificate and posts here. Nothing in it is worth anything elsewhere:
-delete the folder as you like, or start over with `blogctl dev --fresh`.
+`blogctl dev` created this folder for its key, certificate and posts. They are of no use to any other system:
+you can delete the folder at any time, or start over with `blogctl dev --fresh`.
 ";
-/// Keeps the key out of version control, wherever the folder is.
+/// Keeps the private key out of version control.
 const GITIGNORE: &str = ".gitignore";
-/// `serve-idp --tls` keeps its certificates in the same folder by default; they begin so.
+/// Prefix of the certificates that `serve-idp --tls` stores in the same folder by default.
 const IDP_FILES: &str = "idp-";
 
-/// Whether the file is the database of a folder that `dev` has made.
+/// Whether a file is the database in a folder that `dev` created.
 pub fn is_database(file: &Path) -> bool {
     file.file_name().is_some_and(|name| name == DATABASE) && file.with_file_name(MARKER).is_file()
 }
@@ -51,21 +51,21 @@ pub fn is_database(file: &Path) -> bool {
 /// Why the folder cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum FolderError {
-    /// Another `dev` runs there.
+    /// Another `dev` uses the folder.
     #[error("another blogctl dev uses the folder {}", .0.display())]
     InUse(PathBuf),
-    /// It is not `dev`'s.
-    #[error("{} was not made by blogctl dev", .0.display())]
+    /// `dev` did not create it.
+    #[error("blogctl dev did not create {}", .0.display())]
     Foreign(PathBuf),
-    /// It is a symbolic link, or no folder.
-    #[error("{} is not a folder of its own", .0.display())]
+    /// It is a symbolic link, or not a folder.
+    #[error("{} is a symbolic link or not a folder", .0.display())]
     NotAFolder(PathBuf),
-    /// The system refuses.
+    /// The operating system reports an error.
     #[error("cannot use {}: {source}", path.display())]
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         source: io::Error,
     },
 }
@@ -77,10 +77,10 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// Makes the folder or takes the one that is there, with mode 0700, and locks it.
+    /// Creates or opens the folder with mode 0700, and locks it.
     ///
     /// # Errors
-    /// When it is not `dev`'s own, in use, or cannot be made.
+    /// If `dev` did not create it, it is in use, or it cannot be created.
     pub fn open(path: &Path) -> Result<Self, FolderError> {
         let io_error = |source| FolderError::Io {
             path: path.to_owned(),
@@ -97,7 +97,7 @@ impl Folder {
                 .map_err(io_error)?,
         }
         let marker = path.join(MARKER);
-        refuse_link(&marker)?;
+        reject_link(&marker)?;
         let lock = OpenOptions::new()
             .append(true)
             .create(true)
@@ -117,21 +117,21 @@ impl Folder {
         Ok(folder)
     }
 
-    /// Where it is.
+    /// The path of the folder.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Those of its files that `dev` has made, and may delete.
+    /// The files that `dev` created, and may delete.
     ///
     /// # Errors
-    /// When something else stands under such a name.
+    /// If something else has such a name.
     pub fn own_files(&self) -> Result<Vec<PathBuf>, FolderError> {
         let mut found = Vec::new();
         for path in OWN_FILES.map(|name| self.path.join(name)) {
             match fs::symlink_metadata(&path) {
                 Ok(metadata) if metadata.is_dir() => return Err(FolderError::Foreign(path)),
-                // Of a symbolic link, the link itself.
+                // If it is a symbolic link, the link itself is deleted.
                 Ok(_) => found.push(path),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(source) => return Err(FolderError::Io { path, source }),
@@ -143,20 +143,20 @@ impl Folder {
     /// Deletes [`Self::own_files`].
     ///
     /// # Errors
-    /// When one cannot be deleted.
+    /// If a file cannot be deleted.
     pub fn delete_own_files(&self) -> Result<(), FolderError> {
         self.own_files()?
             .into_iter()
             .try_for_each(|path| fs::remove_file(&path).map_err(|source| FolderError::Io { path, source }))
     }
 
-    /// Writes a file, mode 0600, unless it is there and holds something.
+    /// Writes a file with mode 0600, unless it exists and is not empty.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// If it cannot be written.
     pub fn write_once(&self, name: &str, content: &str) -> Result<(), FolderError> {
         let path = self.path.join(name);
-        refuse_link(&path)?;
+        reject_link(&path)?;
         if fs::metadata(&path).is_ok_and(|found| found.len() > 0) {
             return Ok(());
         }
@@ -172,15 +172,15 @@ impl Folder {
     }
 }
 
-/// Where a link leads is not ours to write.
-fn refuse_link(path: &Path) -> Result<(), FolderError> {
+/// Rejects a symbolic link, which may point outside the folder.
+fn reject_link(path: &Path) -> Result<(), FolderError> {
     match fs::symlink_metadata(path) {
         Ok(found) if found.is_symlink() => Err(FolderError::Foreign(path.to_owned())),
         _ => Ok(()),
     }
 }
 
-/// Empty, marked, or holding only what blogctl keeps there without `dev`.
+/// Whether the folder is empty, has the marker, or contains only files of `serve-idp`.
 fn is_own(folder: &Path) -> io::Result<bool> {
     let mut others = 0;
     for entry in fs::read_dir(folder)? {
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn a_second_dev_in_the_same_folder_is_refused_until_the_first_ends() {
+    fn a_second_dev_in_the_same_folder_is_rejected_until_the_first_ends() {
         let outer = tempfile::tempdir().expect("a folder");
         let first = Folder::open(outer.path()).expect("made");
         assert!(matches!(Folder::open(outer.path()), Err(FolderError::InUse(_))));
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_of_somebody_else_is_left_alone() {
+    fn a_folder_that_dev_did_not_create_is_not_changed() {
         let outer = tempfile::tempdir().expect("a folder");
         fs::write(outer.path().join("blog.db"), "precious").expect("written");
         fs::set_permissions(outer.path(), Permissions::from_mode(0o755)).expect("set");

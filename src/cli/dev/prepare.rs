@@ -1,5 +1,5 @@
-//! What must be there before the servers start: key and certificate, cookie key, database with posts in it. A second
-//! start finds it all, and takes no time.
+//! Creates what the servers need: key and certificate, cookie key, and a database with posts. A second start uses the existing
+//! files.
 
 use std::path::Path;
 
@@ -21,25 +21,25 @@ use crate::{
     db::Database,
 };
 
-/// How long the certificate is good for.
+/// Validity of the certificate.
 const CERTIFICATE_DAYS: u32 = 365;
-/// A certificate that would expire within so many days is made anew.
+/// A certificate that expires within this many days is replaced.
 const RENEW_DAYS: i64 = 14;
-/// Length of the cookie key before it is written as base64.
+/// Length of the cookie key before base64.
 const COOKIE_KEY_BYTES: usize = 48;
 
-/// All is there.
+/// The result of the preparation.
 pub struct Prepared {
-    /// What the servers start with.
+    /// The settings of the servers.
     pub settings: Settings,
-    /// What was made just now, a sentence each; empty on a second start.
+    /// One sentence for each thing that was created; empty on a second start.
     pub news: Vec<String>,
 }
 
-/// Makes what is missing.
+/// Creates what is missing.
 ///
 /// # Errors
-/// When something cannot be made.
+/// If something cannot be created.
 pub fn prepare(folder: &Folder, plan: &Plan, own: &Settings) -> anyhow::Result<Prepared> {
     let mut news = Vec::new();
     if !is_usable(folder.path()) {
@@ -55,9 +55,9 @@ pub fn prepare(folder: &Folder, plan: &Plan, own: &Settings) -> anyhow::Result<P
             bits: 2048,
         }
         .write(&to)
-        .context("cannot make a certificate")?;
+        .context("cannot create a certificate")?;
         news.push(
-            "Made a key and a certificate, and registered the certificate with the identity provider.".to_owned(),
+            "Created a key and a certificate, and registered the certificate in the Entra ID emulator.".to_owned(),
         );
     }
     folder.write_once(folder::COOKIE_KEY, &cookie_key()?)?;
@@ -67,13 +67,13 @@ pub fn prepare(folder: &Folder, plan: &Plan, own: &Settings) -> anyhow::Result<P
     database.migrate()?;
     if is_new {
         samples::write(&database, &settings).context("cannot write the sample posts")?;
-        news.push("Made a database with a few posts.".to_owned());
+        news.push("Created a database with a few posts.".to_owned());
     }
     database.close();
     Ok(Prepared { settings, news })
 }
 
-/// Key and certificate are there, belong together, and do not expire soon.
+/// Whether key and certificate exist, belong together, and do not expire soon.
 fn is_usable(folder: &Path) -> bool {
     let combined = folder.join(folder::KEY_AND_CERTIFICATE);
     let registered = folder.join(folder::CERTIFICATE);

@@ -8,8 +8,9 @@ pub fn lines(values: &[(&'static str, String)]) -> String {
     values.iter().map(line).collect::<Vec<_>>().join("\n") + "\n"
 }
 
-/// As it is when nothing in it is special; otherwise in single quotes, inside which nothing is, but the quote itself; that is in
-/// double quotes. A POSIX shell and a `.env` file agree on this, but for backslashes and `${NAME}`, which no value of `dev` has.
+/// Quotes a value for a POSIX shell and for a `.env` file: unchanged if it has no special characters, in double quotes if it
+/// contains only single quotes, otherwise in single quotes. The two differ in backslashes and `${NAME}`, which no value of `dev`
+/// contains.
 fn quoted(value: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/:._-+=@%,".contains(c);
     if !value.is_empty() && value.chars().all(plain) {

@@ -1,4 +1,4 @@
-//! The posts that a new `dev` database starts with: something to look at, and what to try next.
+//! The posts in a new `dev` database: something to look at, and ideas what to try next.
 
 use actix_web::rt;
 use uuid::Uuid;
@@ -9,56 +9,56 @@ use crate::{
     db::Database,
 };
 
-/// Stands for the address of the API in a content.
+/// Placeholder for the URL of the API in a post.
 const API_URL: &str = "API_URL";
 
-/// Title and content, oldest first. Whoever can sign in takes turns as the author.
+/// Title and content, oldest first. The users take turns as authors.
 const POSTS: [(&str, &str); 6] = [
     (
-        "Why this site has no password of its own",
-        "A web site that signs people in with Entra ID has to prove to Entra that it is itself. Usually it does so with a \
-         client secret: a long password that both sides know.\n\nA shared secret can be shared further. It ends up in a \
-         chat, in a ticket, in the history of a repository, and whoever finds it is the web site from then on.\n\nThis \
-         site has a private key instead. Entra knows only the certificate, which anybody may see. For each request the \
-         site signs a short statement with its key, and Entra checks the signature. There is nothing to leak on the way.",
+        "Why this site has no password",
+        "A web site that signs users in with Entra ID must prove its identity to Entra ID. Most sites do so with a client \
+         secret: a long password that both sides know.\n\nA shared secret can leak. It ends up in a chat, in a ticket or in \
+         the history of a repository, and anyone who finds it can impersonate the web site.\n\nThis site has a private key \
+         instead. Entra ID knows only the certificate, which is public. For each request, the site signs a short statement \
+         with its private key, and Entra ID verifies the signature. No secret is ever sent.",
     ),
     (
         "What happened when you signed in",
-        "Your browser was sent to the identity provider, with a question and a code challenge. You picked an account \
-         there, and came back with a code that is good once, for minutes, and for this site only.\n\nThe site exchanged \
-         the code for tokens, and proved with its certificate that it may. The tokens stayed on the server. Your browser \
-         got a cookie with an opaque session id, which means nothing to anybody else.\n\nThen the site asked the API for \
-         this list, with an access token. The API checked its signature, issuer, audience, tenant, times and scope \
-         before it said a word.",
+        "The site redirected your browser to the identity provider, with a code challenge. You picked an account there, and \
+         your browser came back with a code that is valid once, for a few minutes, and only for this site.\n\nThe site \
+         exchanged the code for tokens, and authenticated with its certificate. The tokens stayed on the server. Your \
+         browser got a cookie with an opaque session ID, which is useless anywhere else.\n\nThen the site requested this \
+         list from the API with an access token. Before it answered, the API checked the token's signature, issuer, \
+         audience, tenant, times and scope.",
     ),
     (
-        "The identity provider here is a stand-in",
-        "Anybody can sign in as anybody, so it listens on this machine only. In everything else it is strict: it looks \
-         the certificate up, verifies the signature of each assertion, checks every claim in it, and refuses an \
-         assertion that it has seen before. Its errors are those of Entra, number and all.\n\nReplace the certificate \
-         that is registered for the site, and the next sign-in fails, with a page that says why.",
+        "The identity provider here is an emulator",
+        "Anyone can sign in as any user, so it listens only on this machine. In everything else it is strict: it looks up \
+         the certificate, verifies the signature of each assertion, checks every claim in it, and rejects an assertion \
+         that it has seen before. Its errors are those of Entra ID, with the same numbers.\n\nReplace the certificate that \
+         is registered for the site, and the next sign-in fails, with a page that explains why.",
     ),
     (
         "Things to try",
-        "Sign in as somebody else in a private window: you see the same posts, but can edit only your own.\n\nAsk the API \
-         without a token, with curl -i API_URL/v1/posts, and read the WWW-Authenticate header.\n\nStop it \
-         with Ctrl-C and start it again. Your posts are there: they were in the database before you saw them.",
+        "Sign in as another user in a private window: you see the same posts, but can edit only your own.\n\nCall the API \
+         without a token, with curl -i API_URL/v1/posts, and read the WWW-Authenticate header.\n\nStop blogctl dev with \
+         Ctrl-C and start it again. Your posts are still there: they were in the database before you saw them.",
     ),
     (
-        "An edit that comes too late",
+        "An edit that conflicts",
         "Open one of your posts for editing in two tabs. Change and save it in the first, then in the second.\n\nThe second \
-         is told that the post has changed meanwhile, and nothing that you typed is lost. Each state of a post has a \
-         version, and the form remembers the one that it was opened with.",
+         one reports that the post has changed in the meantime, and keeps your text. Each state of a post has a version, \
+         and the form remembers the version that it was opened with.",
     ),
     (
         "When you have a tenant",
-        "Two app registrations, a certificate and ten lines of settings make this the real thing. The command blogctl cert \
-         new makes the key and the certificate; the README has the steps, one by one.\n\nUntil then, this is a safe place \
-         to break things. Start over with blogctl dev --fresh.",
+        "With two app registrations, a certificate and ten lines of settings, this works with Entra ID. The command blogctl \
+         cert new creates the key and the certificate; the README explains each step.\n\nUntil then, this is a safe place to \
+         break things. Start over with blogctl dev --fresh.",
     ),
 ];
 
-/// Those who may write where app roles decide, in turn; everybody when nobody may.
+/// The users who may write if app roles decide, in turn; all users if none of them may write.
 fn authors(users: &[IdpUser]) -> impl Iterator<Item = &IdpUser> {
     let only_reads = |user: &IdpUser| !user.roles.is_empty() && user.roles.iter().all(|role| role == "Blog.Reader");
     let nobody_writes = users.iter().all(only_reads);
@@ -68,10 +68,10 @@ fn authors(users: &[IdpUser]) -> impl Iterator<Item = &IdpUser> {
         .cycle()
 }
 
-/// Writes them.
+/// Writes the posts.
 ///
 /// # Errors
-/// When the database does not take them.
+/// If the database rejects one.
 pub fn write(database: &Database, settings: &Settings) -> anyhow::Result<()> {
     let tid = Uuid::parse_str(&settings.idp.tenant_id)?;
     let blog = Blog::new(database.clone());

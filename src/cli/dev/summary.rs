@@ -1,4 +1,4 @@
-//! What `dev` tells on stdout: in colour on a terminal, plain in a pipe.
+//! What `dev` prints to stdout: in colour on a terminal, plain in a pipe.
 
 use std::{
     fmt::Write as _,
@@ -11,7 +11,7 @@ use anstyle::{AnsiColor, Style};
 use super::{prepare::Prepared, values::Plan};
 use crate::config::IdpUser;
 
-/// Where `blogctl token` looks unless told otherwise.
+/// The port that `blogctl token` uses by default.
 const DEFAULT_IDP_PORT: u16 = 9000;
 
 const TITLE: Style = Style::new().bold();
@@ -19,10 +19,10 @@ const LABEL: Style = Style::new().dimmed();
 const LINK: Style = AnsiColor::Cyan.on_default().underline();
 const OPEN: Style = AnsiColor::Green.on_default().bold();
 
-/// Prints `text`. A reader that has gone away, as in `blogctl dev | head -1`, does not end the servers.
+/// Prints `text`. A closed pipe, as in `blogctl dev | head -1`, does not end the servers.
 ///
 /// # Errors
-/// When stdout cannot be written for another reason.
+/// If stdout cannot be written for another reason.
 pub fn print(text: &str) -> anyhow::Result<()> {
     let mut stdout = anstream::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
@@ -31,7 +31,7 @@ pub fn print(text: &str) -> anyhow::Result<()> {
     }
 }
 
-/// Where everything is and how to go on.
+/// The addresses of the servers, and how to continue.
 pub fn started(plan: &Plan, prepared: &Prepared) -> String {
     let mut text = format!("\n  {TITLE}blogctl dev{TITLE:#}\n\n");
     for news in &prepared.news {
@@ -46,15 +46,15 @@ pub fn started(plan: &Plan, prepared: &Prepared) -> String {
         let _ = writeln!(text, "  {LABEL}{label:<18}{LABEL:#} {value}");
     };
     line("Web site", &url);
-    line("API", &format!("{}  (to read and try: /v1/docs)", plan.api_url()));
+    line("API", &format!("{}  (documentation: /v1/docs)", plan.api_url()));
     line(
         "Identity provider",
-        &format!("{}  (a look-alike of Entra ID, for development)", plan.idp_url()),
+        &format!("{}  (an Entra ID emulator, for development)", plan.idp_url()),
     );
     if let Some(url) = plan.vault_url() {
         line(
             "Key vault",
-            &format!("{url}  (a look-alike; the site's key is there, and signs there)"),
+            &format!("{url}  (an emulator, which has the site's private key and signs with it)"),
         );
     }
     let users = &prepared.settings.idp.users;
@@ -80,7 +80,7 @@ pub fn started(plan: &Plan, prepared: &Prepared) -> String {
     text
 }
 
-/// What `--fresh` is about to delete.
+/// The files that `--fresh` deletes.
 pub fn deletion(files: &[PathBuf], folder: &Path) -> String {
     if files.is_empty() {
         return format!("Starting over: there is nothing to delete in {}\n", folder.display());
@@ -89,7 +89,7 @@ pub fn deletion(files: &[PathBuf], folder: &Path) -> String {
     format!("Starting over; deleting\n{}\n", list.join("\n"))
 }
 
-/// Good-bye.
+/// The last line, after the servers have stopped.
 pub fn stopped(plan: &Plan) -> String {
     format!("Stopped. The posts are in {}\n", plan.data_dir.display())
 }

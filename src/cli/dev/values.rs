@@ -1,5 +1,5 @@
-//! The settings of `dev`, by name. The servers in this process and those that are started with `--print-env` read the
-//! very same list, so that they are the same system.
+//! The settings that `dev` sets. The servers in this process and those started with `--print-env` get the same list, so that they
+//! behave in the same way.
 
 use std::{
     fs,
@@ -15,60 +15,60 @@ use crate::config::{
     Sources,
 };
 
-/// Enough for one person, and few threads on a laptop.
+/// Enough for one user, and few threads on a laptop.
 const WORKERS: u16 = 2;
-/// Ctrl-C should not keep anybody waiting for a browser's idle connections.
+/// After Ctrl-C, the user should not wait for a browser's idle connections.
 const SHUTDOWN_SECONDS: u16 = 2;
 
-/// What the certificate is called in the vault.
+/// Name of the certificate in the vault.
 pub const VAULT_CERTIFICATE: &str = "blog-site";
 
-/// Where everything is to be.
+/// Folder and ports of the servers.
 pub struct Plan {
-    /// The folder, as an absolute path.
+    /// Absolute path of the folder.
     pub data_dir: PathBuf,
-    /// The ports.
+    /// The port of each server.
     pub ports: Ports,
 }
 
 /// Ports of the three servers.
 #[derive(Debug, Clone, Copy)]
 pub struct Ports {
-    /// Identity provider.
+    /// Port of the Entra ID emulator.
     pub idp: u16,
-    /// API.
+    /// Port of the API.
     pub api: u16,
-    /// Web site.
+    /// Port of the web site.
     pub client: u16,
-    /// Key vault, where the site's key is in one.
+    /// Port of the Key Vault emulator, if the private key is in one.
     pub vault: Option<u16>,
 }
 
 impl Plan {
-    /// What the web site is called.
+    /// URL of the web site.
     pub fn client_url(&self) -> String {
         format!("http://localhost:{}", self.ports.client)
     }
 
-    /// What the API is called.
+    /// URL of the API.
     pub fn api_url(&self) -> String {
         format!("http://localhost:{}", self.ports.api)
     }
 
-    /// What the identity provider is called.
+    /// URL of the Entra ID emulator.
     pub fn idp_url(&self) -> String {
         format!("http://localhost:{}", self.ports.idp)
     }
 
-    /// What the key vault is called.
+    /// URL of the Key Vault emulator.
     pub fn vault_url(&self) -> Option<String> {
         self.ports.vault.map(|port| format!("http://localhost:{port}"))
     }
 
-    /// Every setting that `dev` sets, with its value; what is logged is nobody's system. Reads the cookie key from the folder.
+    /// Every setting that `dev` sets, with its value, but not `[log]`. Reads the cookie key from the folder.
     ///
     /// # Errors
-    /// When the folder has not been prepared, or a path in it is not UTF-8.
+    /// If the folder is not prepared, or a path in it is not UTF-8.
     pub fn values(&self, own: &Settings) -> anyhow::Result<Vec<(&'static str, String)>> {
         let utf8 = |path: &Path| {
             path.to_str()
@@ -117,7 +117,7 @@ impl Plan {
         Ok(values)
     }
 
-    /// The settings that these values make, on top of the defaults and nothing else.
+    /// The settings with these values and the defaults.
     ///
     /// # Errors
     /// Those of [`Self::values`].
@@ -138,7 +138,7 @@ impl Plan {
         .settings)
     }
 
-    /// The look-alike's own registrations, with this certificate and these addresses.
+    /// The default app registrations of the emulator, with this certificate and these URLs.
     fn apps(&self) -> Vec<AppRegistration> {
         let mut apps = IdpSettings::default().apps;
         for app in apps.iter_mut().filter(|app| app.client_id == DEV_CLIENT_ID) {

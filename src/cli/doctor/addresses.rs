@@ -1,4 +1,4 @@
-//! Check: public URL and redirect URI. Nothing is asked; what cannot be meant is told.
+//! Check: public URL and redirect URI, without any request.
 
 use url::Host;
 
@@ -25,7 +25,7 @@ fn run(context: &DoctorContext) -> Vec<CheckResult> {
         Err(error) => {
             return vec![CheckResult::failed(
                 error.to_string(),
-                "an http or https address",
+                "an http or https URL",
                 "correct client.public_url",
             )];
         }
@@ -38,36 +38,39 @@ fn run(context: &DoctorContext) -> Vec<CheckResult> {
     let is_local = is_loopback(public_url);
     if is_local && context.settings.server.environment == Environment::Production {
         results.push(CheckResult::warning(
-            format!("the site is called {public_url}, which leads each visitor to their own machine"),
-            "an https address in production",
-            "set client.public_url to the address that visitors type, or server.environment to development",
+            format!("the public URL is {public_url}, which leads each visitor to their own machine"),
+            "an https URL in production",
+            "set client.public_url to the URL that visitors use, or server.environment to development",
         ));
     }
     if is_local && client.port != 0 && public_url.port_or_known_default() != Some(client.port) {
         results.push(CheckResult::warning(
-            format!("the site is called {public_url}, but listens on port {}", client.port),
-            "the same port, unless something forwards it",
-            "make client.public_url or client.redirect_uri and client.port agree",
+            format!(
+                "the public URL is {public_url}, but the site listens on port {}",
+                client.port
+            ),
+            "the same port, unless a reverse proxy forwards requests",
+            "use the same port in client.port and in client.public_url or client.redirect_uri",
         ));
     }
     if public_url.scheme() == "http" && !is_local {
         results.push(CheckResult::warning(
-            format!("the site is called {public_url}: whoever is on the way can read and take over sessions"),
-            "https: Entra ID takes no plain-http redirect URI but localhost's",
-            "put a reverse proxy with TLS in front, set client.public_url to its https address, and unset \
+            format!("the public URL is {public_url}: an attacker in the network can read and take over sessions"),
+            "https: Entra ID accepts http redirect URIs only for localhost",
+            "put a reverse proxy with TLS in front of the site, set client.public_url to its https URL, and remove \
              client.allow_plain_http",
         ));
     }
     if is_local && public_url.scheme() == "http" && public_url.host() != Some(Host::Domain("localhost")) {
         results.push(CheckResult::warning(
             format!("the redirect URI is {redirect_uri}"),
-            "http://localhost: the portal takes no other plain-http redirect URI",
+            "http://localhost: the portal accepts no other http redirect URI",
             "set client.public_url to http://localhost and the port",
         ));
     }
     if results.is_empty() {
         results.push(CheckResult::ok(format!(
-            "to be registered as redirect URIs (platform Web): {redirect_uri} (sign-in) and {public_url} (after sign-out)"
+            "register as redirect URIs (platform Web): {redirect_uri} (sign-in) and {public_url} (after sign-out)"
         )));
     }
     results

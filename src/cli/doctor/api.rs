@@ -1,4 +1,4 @@
-//! Check: the API. Whether it answers, and whether it expects the tokens that the site will bring.
+//! Check: the API. Whether it answers, and whether it accepts the tokens that the site will send.
 
 use serde::Deserialize;
 use ureq::Agent;
@@ -25,7 +25,7 @@ pub fn check() -> Check {
     }
 }
 
-/// What the API says of itself (RFC 9728).
+/// The protected resource metadata of the API (RFC 9728).
 #[derive(Deserialize)]
 struct ResourceMetadata {
     #[serde(default)]
@@ -34,10 +34,10 @@ struct ResourceMetadata {
     scopes_supported: Vec<String>,
 }
 
-/// How asking it went.
-enum Asked {
+/// The result of a request.
+enum Fetched {
     Answer(u16, Vec<u8>),
-    /// It began one.
+    /// The response was incomplete.
     Unfinished(String),
     Nothing(String),
 }
@@ -45,7 +45,7 @@ enum Asked {
 fn run(context: &DoctorContext) -> Vec<CheckResult> {
     let api = &context.settings.api;
     let contradiction = contradiction(context);
-    // From the API's own machine it is looked for where it listens; the site knows its address.
+    // On the API's own machine, its listening address is checked; the site uses the configured URL.
     let base = if context.client {
         context.settings.client.api_base_url.to_string()
     } else {
@@ -62,7 +62,7 @@ fn run(context: &DoctorContext) -> Vec<CheckResult> {
         context.settings.entra.ca_file.as_deref(),
     );
     let answers = match agent {
-        Ok(agent) => of_answers(context, &agent, base),
+        Ok(agent) => check_responses(context, &agent, base),
         Err(error) => vec![CheckResult::failed(
             error.to_string(),
             "a PEM file of certificates",
@@ -72,7 +72,7 @@ fn run(context: &DoctorContext) -> Vec<CheckResult> {
     contradiction.into_iter().chain(answers).collect()
 }
 
-/// What the settings of both, where they stand together, say of each other.
+/// Compares the settings of site and API, if both are set.
 fn contradiction(context: &DoctorContext) -> Option<CheckResult> {
     let Settings { client, api, .. } = &context.settings;
     let expected: Vec<_> = api_names(api)
@@ -82,17 +82,17 @@ fn contradiction(context: &DoctorContext) -> Option<CheckResult> {
     if !(context.client && context.api) || expected.is_empty() || client.api_scope.is_empty() {
         return None;
     }
-    if !is_taken(&client.api_scope, &expected) {
+    if !is_accepted(&client.api_scope, &expected) {
         return Some(CheckResult::failed(
             format!("client.api_scope is {}", client.api_scope),
             format!(
                 "{}, as api.app_id_uri, api.client_id and api.required_scope have it",
                 list(&expected)
             ),
-            "make them agree: the site asks for tokens that this API would refuse",
+            "make them agree: the site requests tokens that this API rejects",
         ));
     }
-    // `aud` of v2 tokens is the client id of whom they are for; where the scope holds one, it can be compared.
+    // `aud` of v2 tokens is the client ID of the API. It can be compared if the scope contains one.
     let (name, _) = client.api_scope.rsplit_once('/')?;
     let asked_for = guid::parse(name.strip_prefix("api://").unwrap_or(name))?;
     let own = api
@@ -101,69 +101,76 @@ fn contradiction(context: &DoctorContext) -> Option<CheckResult> {
         .and_then(guid::parse)
         .filter(|own| *own != asked_for)?;
     Some(CheckResult::warning(
-        format!("client.api_scope is of the application {asked_for}, and api.client_id is {own}"),
-        "one and the same: the API refuses v2 tokens that are for another client id",
-        "correct api.client_id, or leave it out where api.app_id_uri is api://GUID",
+        format!("client.api_scope belongs to the application {asked_for}, but api.client_id is {own}"),
+        "the same application: the API rejects v2 tokens for another client ID",
+        "correct api.client_id, or remove it if api.app_id_uri is api://GUID",
     ))
 }
 
-fn of_answers(context: &DoctorContext, agent: &Agent, base: &str) -> Vec<CheckResult> {
+fn check_responses(context: &DoctorContext, agent: &Agent, base: &str) -> Vec<CheckResult> {
     let ready = match ask(agent, &format!("{base}/health/ready")) {
-        Asked::Answer(200, _) => CheckResult::ok(format!("{base} answers, and is ready")),
-        Asked::Answer(503, body) => CheckResult::warning(
-            format!("{base} answers, but is not ready{}", not_ready(&body)),
-            "its database and Entra ID's signing keys within its reach",
-            format!("see {base}/health/ready, the API's log, and blogctl doctor --role api beside it"),
+        Fetched::Answer(200, _) => CheckResult::ok(format!("{base} answers and is ready")),
+        Fetched::Answer(503, body) => CheckResult::warning(
+            format!("{base} answers but is not ready{}", not_ready(&body)),
+            "an API that can reach its database and the signing keys of Entra ID",
+            format!("see {base}/health/ready and the log of the API, and run blogctl doctor --role api on its machine"),
         ),
-        Asked::Answer(status, _) => {
-            return vec![of_another(context, format!("{base}/health/ready answered {status}"))];
+        Fetched::Answer(status, _) => {
+            return vec![not_blogctl(context, format!("{base}/health/ready answered {status}"))];
         }
-        Asked::Unfinished(reason) => {
-            let seen = format!("{base}/health/ready began an answer that did not come to its end: {reason}");
-            return vec![of_another(context, seen)];
+        Fetched::Unfinished(reason) => {
+            let seen = format!("{base}/health/ready sent an incomplete response: {reason}");
+            return vec![not_blogctl(context, seen)];
         }
-        Asked::Nothing(reason) => return vec![not_there(context, base, &reason)],
+        Fetched::Nothing(reason) => return vec![not_there(context, base, &reason)],
     };
-    // Every API of this program has the route.
+    // Every API of blogctl has this route.
     let metadata = match ask(agent, &format!("{base}/.well-known/oauth-protected-resource")) {
-        Asked::Answer(200, body) => match serde_json::from_slice(&body) {
+        Fetched::Answer(200, body) => match serde_json::from_slice(&body) {
             Ok(metadata) => compare(context, &metadata),
-            Err(_) => return vec![of_another(context, format!("{base} answers, but is not blogctl's API"))],
+            Err(_) => {
+                return vec![not_blogctl(
+                    context,
+                    format!("{base} answers, but it is not blogctl's API"),
+                )];
+            }
         },
-        Asked::Answer(404, _) => {
+        Fetched::Answer(404, _) => {
             let seen = format!("{base} is not blogctl's API; it may be the web site");
-            return vec![of_another(context, seen)];
+            return vec![not_blogctl(context, seen)];
         }
-        Asked::Answer(status, _) => tells_nothing(&format!("it does not tell what tokens it expects ({status})")),
-        Asked::Unfinished(reason) | Asked::Nothing(reason) => {
-            tells_nothing(&format!("it does not tell what tokens it expects: {reason}"))
+        Fetched::Answer(status, _) => {
+            no_metadata(&format!("the API does not publish which tokens it accepts ({status})"))
+        }
+        Fetched::Unfinished(reason) | Fetched::Nothing(reason) => {
+            no_metadata(&format!("the API does not publish which tokens it accepts: {reason}"))
         }
     };
     vec![ready, metadata]
 }
 
-fn ask(agent: &Agent, url: &str) -> Asked {
+fn ask(agent: &Agent, url: &str) -> Fetched {
     match agent.get(url).call() {
         Ok(mut answer) => match outbound::read_body(&mut answer) {
-            Ok(body) => Asked::Answer(answer.status().as_u16(), body),
-            Err(error) => Asked::Unfinished(error.to_string()),
+            Ok(body) => Fetched::Answer(answer.status().as_u16(), body),
+            Err(error) => Fetched::Unfinished(error.to_string()),
         },
-        Err(error) => Asked::Nothing(error.to_string()),
+        Err(error) => Fetched::Nothing(error.to_string()),
     }
 }
 
-/// Another program is where the API should be.
-fn of_another(context: &DoctorContext, seen: String) -> CheckResult {
+/// Another program answers instead of the API.
+fn not_blogctl(context: &DoctorContext, seen: String) -> CheckResult {
     let remedy = if context.client {
-        "set client.api_base_url (API_BASE_URL) to where blogctl serve-api listens, by default port 8000; another program may \
-         listen there"
+        "set client.api_base_url (API_BASE_URL) to the URL of blogctl serve-api, by default port 8000; another program may use \
+         that port"
     } else {
-        "another program listens where the API would: stop it, or choose another api.port"
+        "another program uses the port of the API: stop it, or choose another api.port"
     };
-    CheckResult::failed(seen, "blogctl's API, which tells what tokens it expects", remedy)
+    CheckResult::failed(seen, "blogctl's API, which publishes which tokens it accepts", remedy)
 }
 
-/// What of it is not ready, as it says itself.
+/// The checks that are not ready, according to the API.
 fn not_ready(body: &[u8]) -> String {
     let checks = serde_json::from_slice::<serde_json::Value>(body).ok();
     let checks = checks.as_ref().and_then(|report| report.get("checks")?.as_object());
@@ -171,7 +178,7 @@ fn not_ready(body: &[u8]) -> String {
         .into_iter()
         .flatten()
         .filter(|(_, state)| *state != "ok" && state["status"] != "ok");
-    // Whatever answers there has chosen the names.
+    // The names come from the server, which may be another program.
     let name = |name: &String| {
         name.chars()
             .filter(|c| c.is_ascii_alphanumeric() || *c == '_')
@@ -186,49 +193,49 @@ fn not_ready(body: &[u8]) -> String {
     }
 }
 
-/// The site cannot do without it; the API itself may just not have been started yet.
+/// A failure for the site, which needs the API; a warning for the API itself, which may not be started yet.
 fn not_there(context: &DoctorContext, base: &str, reason: &str) -> CheckResult {
     let seen = format!("{base} does not answer: {reason}");
     if context.client {
         let is_other_scheme = reason.contains("InvalidContentType") || reason.contains("corrupt message");
         let remedy = if is_other_scheme {
-            "write http:// in client.api_base_url (API_BASE_URL), if nothing ends TLS in front of the API"
+            "use http:// in client.api_base_url (API_BASE_URL), unless a reverse proxy with TLS is in front of the API"
         } else if let Some(remedy) = remedy_for_tls(reason) {
             remedy
         } else if reason.to_ascii_lowercase().contains("timeout") {
-            "see whether a firewall swallows the requests, and whether client.api_base_url (API_BASE_URL) is right"
+            "check whether a firewall drops the requests, and whether client.api_base_url (API_BASE_URL) is correct"
         } else {
-            "start blogctl serve-api, or set client.api_base_url (API_BASE_URL) to where it is"
+            "start blogctl serve-api, or set client.api_base_url (API_BASE_URL) to its URL"
         };
         CheckResult::failed(seen, "the API at client.api_base_url", remedy)
     } else {
         CheckResult::warning(
             seen,
-            "the API, if it should be running",
-            "start blogctl serve-api when the other checks are well",
+            "a running API, if it should be running",
+            "start blogctl serve-api when the other checks succeed",
         )
     }
 }
 
-fn tells_nothing(seen: &str) -> CheckResult {
+fn no_metadata(seen: &str) -> CheckResult {
     CheckResult::warning(
         seen,
-        "its issuer and scopes at /.well-known/oauth-protected-resource",
-        "compare api.app_id_uri and entra.tenant_id of the API by hand, or use the same version of blogctl for both",
+        "issuer and scopes at /.well-known/oauth-protected-resource",
+        "compare api.app_id_uri and entra.tenant_id of the API manually, or use the same version of blogctl for both",
     )
 }
 
-/// Its opinion of issuer and audience, beside what this system would bring.
+/// Compares issuer and scope of the API with the tokens that the site will send.
 fn compare(context: &DoctorContext, metadata: &ResourceMetadata) -> CheckResult {
     let issuer = match Authority::new(&context.settings.entra) {
         Ok(authority) => authority.issuer_v2(),
-        Err(_) => return CheckResult::skipped("what it expects cannot be compared: see Settings"),
+        Err(_) => return CheckResult::skipped("the tokens that the API accepts cannot be compared: see Settings"),
     };
     if !metadata.authorization_servers.contains(&issuer) {
         return CheckResult::failed(
-            format!("it takes tokens of {}", list(&metadata.authorization_servers)),
-            format!("tokens of {issuer}"),
-            "give site and API the same entra.tenant_id (TENANT_ID), entra.cloud and entra.authority_host",
+            format!("the API accepts tokens from {}", list(&metadata.authorization_servers)),
+            format!("tokens from {issuer}"),
+            "use the same entra.tenant_id (TENANT_ID), entra.cloud and entra.authority_host for site and API",
         );
     }
     let wanted = if context.client {
@@ -239,22 +246,25 @@ fn compare(context: &DoctorContext, metadata: &ResourceMetadata) -> CheckResult 
             .unwrap_or_default()
     };
     if wanted.is_empty() {
-        return CheckResult::skipped("the scope that it expects cannot be compared: see Settings");
+        return CheckResult::skipped("the scope that the API accepts cannot be compared: see Settings");
     }
-    if !is_taken(&wanted, &metadata.scopes_supported) {
+    if !is_accepted(&wanted, &metadata.scopes_supported) {
         return CheckResult::failed(
-            format!("it takes tokens for the scope {}", list(&metadata.scopes_supported)),
+            format!(
+                "the API accepts tokens with the scope {}",
+                list(&metadata.scopes_supported)
+            ),
             format!("the scope {wanted}"),
-            "make client.api_scope (API_SCOPE) of the site agree with api.app_id_uri and api.required_scope of the API",
+            "make client.api_scope (API_SCOPE) of the site match api.app_id_uri and api.required_scope of the API",
         );
     }
-    CheckResult::ok(format!("it takes tokens of this issuer for {wanted}"))
+    CheckResult::ok(format!("the API accepts tokens from this issuer for {wanted}"))
 }
 
-/// Whether a site that asks for the scope `wanted` gets a token for an API that expects one of `scopes`.
-fn is_taken(wanted: &str, scopes: &[String]) -> bool {
+/// Whether an API that accepts `scopes` accepts the token of a site that requests the scope `wanted`.
+fn is_accepted(wanted: &str, scopes: &[String]) -> bool {
     match wanted.strip_suffix("/.default") {
-        // All scopes of the API that are granted: Entra ID takes that, too.
+        // `.default` requests all granted scopes of the API.
         Some(api) => scopes
             .iter()
             .any(|scope| scope.rsplit_once('/').is_some_and(|(of, _)| of == api)),
@@ -268,7 +278,7 @@ fn list(items: &[String]) -> String {
         .map(|item| item.chars().take(200).collect::<String>())
         .collect();
     if shown.is_empty() {
-        "nobody".to_owned()
+        "none".to_owned()
     } else {
         shown.join(" or ")
     }

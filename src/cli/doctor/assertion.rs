@@ -1,5 +1,5 @@
-//! Check: whether Entra ID accepts what the site proves itself with. Asked for each entry of the list, since a sign-in
-//! goes on to the next one when Entra refuses a certificate.
+//! Check: whether Entra ID accepts the credentials of the site. Each entry of the list is checked, because a sign-in continues
+//! with the next entry if Entra ID rejects a certificate.
 
 use std::{sync::Arc, time::Instant};
 
@@ -19,7 +19,7 @@ use crate::{
     web::Addresses,
 };
 
-const EXPECTED: &str = "a token for the application itself, which is thrown away unread";
+const EXPECTED: &str = "a token for the application itself, which doctor discards";
 
 pub fn check() -> Check {
     Check {
@@ -31,7 +31,7 @@ pub fn check() -> Check {
     }
 }
 
-/// One entry of the list, and what Entra said of it.
+/// One entry of the list, and the response of Entra ID.
 struct Proof {
     name: String,
     /// `certificate` or `federated token`.
@@ -41,10 +41,10 @@ struct Proof {
 
 enum Answer {
     Accepted,
-    /// The credential was good; the API lets no application in by itself.
+    /// The credential is valid; the API allows no application without a user.
     AcceptedWithoutRole,
     Refused(EntraError),
-    /// Entra was not asked, or said nothing: why, and what to do.
+    /// There was no request or no response: the reason, and what to do.
     Failed {
         reason: String,
         remedy: String,
@@ -53,9 +53,7 @@ enum Answer {
 
 fn run(context: &DoctorContext) -> Vec<CheckResult> {
     match proofs(context) {
-        Ok(proofs) if proofs.is_empty() => vec![CheckResult::skipped(
-            "there is nothing to prove it with: see Certificate",
-        )],
+        Ok(proofs) if proofs.is_empty() => vec![CheckResult::skipped("there is no usable credential: see Certificate")],
         Ok(proofs) => judge(
             &proofs,
             context.credentials().as_ref().is_ok_and(|entries| entries.len() > 1),
@@ -64,17 +62,17 @@ fn run(context: &DoctorContext) -> Vec<CheckResult> {
     }
 }
 
-/// Of each entry that can be used, side by side; the check of the credential tells of the others.
+/// Tries each usable entry, in parallel. The check of the certificate reports the others.
 fn proofs(context: &DoctorContext) -> Result<Vec<Proof>, ProviderError> {
     let Ok(entries) = context.credentials() else {
         return Ok(Vec::new());
     };
     let settings = &context.settings.client;
     let provider = Arc::new(Provider::new(&context.settings.entra)?);
-    // It is not sent with this grant; where it cannot be worked out, the check of addresses says so.
+    // Not sent in this request. If the redirect URI cannot be determined, the check of addresses reports that.
     let redirect_uri = Addresses::from_settings(settings, settings.port)
         .map_or_else(|_| settings.api_base_url.clone(), |addresses| addresses.redirect_uri);
-    // The token endpoint may need as long as it is allowed to, and a vault that signs as long again.
+    // One timeout for the token endpoint, and one for a vault that signs.
     let deadline = Instant::now() + context.timeout * 2;
     let (mut named, mut works) = (Vec::new(), Vec::new());
     for Entry { source, loaded } in entries {
@@ -102,7 +100,7 @@ fn proofs(context: &DoctorContext) -> Result<Vec<Proof>, ProviderError> {
 }
 
 impl Answer {
-    /// `None` when it did not come in time.
+    /// `None` means that there was no response in time.
     fn of(outcome: Option<Result<(), SignInError>>) -> Self {
         match outcome {
             Some(Ok(())) => Self::Accepted,
@@ -115,9 +113,7 @@ impl Answer {
                 remedy: remedy_of(&error).to_owned(),
             },
             Some(Err(error)) => {
-                let remedy = error
-                    .hint()
-                    .unwrap_or_else(|| "see the check of the credential".to_owned());
+                let remedy = error.hint().unwrap_or_else(|| "see the check Certificate".to_owned());
                 Self::Failed {
                     reason: error.to_string(),
                     remedy,
@@ -131,13 +127,13 @@ impl Answer {
     }
 }
 
-/// `is_list`: whether the settings have several entries, so that each is to be named.
+/// `is_list`: whether the settings have several entries, so that each result names its entry.
 fn judge(proofs: &[Proof], is_list: bool) -> Vec<CheckResult> {
     let accepted = proofs.iter().position(Proof::is_accepted);
     let said = |(at, proof): (usize, &Proof)| match &proof.answer {
         Answer::Accepted | Answer::AcceptedWithoutRole => CheckResult::ok(proof.accepted(is_list)),
         Answer::Refused(error) => {
-            // A sign-in tries the next entry on the codes of the certificate, and on no other.
+            // A sign-in tries the next entry only after an error code about the certificate.
             let goes_on =
                 accepted.is_some_and(|accepted| at > accepted || error.category() == ErrorCategory::Certificate);
             refused(error, proof, is_list, goes_on)
@@ -159,10 +155,10 @@ impl Proof {
         let seen = if is_list {
             format!("{} is accepted", self.name)
         } else {
-            format!("Entra ID accepts the {} for this client id", self.what)
+            format!("Entra ID accepts the {} for this client ID", self.what)
         };
         match self.answer {
-            Answer::AcceptedWithoutRole => seen + " (and lets no application into the API by itself, which is as well)",
+            Answer::AcceptedWithoutRole => seen + " (the API allows no application without a user, as intended)",
             _ => seen,
         }
     }
@@ -176,8 +172,8 @@ impl Proof {
     }
 }
 
-/// Entra looks at the credential before anything else but the application and the resource; what it refuses later means
-/// that it was good. Of codes that blogctl does not know, Entra's own words are all there is to go by.
+/// Entra ID checks the credential right after the application and the resource. If it rejects something else, the credential is
+/// valid. For an unknown code, only the text of Entra ID helps.
 fn refused(error: &EntraError, proof: &Proof, is_list: bool, goes_on: bool) -> CheckResult {
     let mut seen = proof.named(&format!("{}: {}", error.label(), error.cause()), is_list);
     let is_configuration = matches!(
@@ -190,11 +186,11 @@ fn refused(error: &EntraError, proof: &Proof, is_list: bool, goes_on: bool) -> C
     let remedy = match (error.is_known(), error.code) {
         (true, _) if is_configuration => error.operator_hint(),
         (true, _) => format!("this is not about the {}: {}", proof.what, error.operator_hint()),
-        (false, Some(code)) => format!("read https://login.microsoftonline.com/error?code={code}, and try to sign in"),
-        (false, None) => "try to sign in, and look into the sign-in logs of Microsoft Entra ID".to_owned(),
+        (false, Some(code)) => format!("see https://login.microsoftonline.com/error?code={code}, and try to sign in"),
+        (false, None) => "try to sign in, and see the sign-in logs of Microsoft Entra ID".to_owned(),
     };
     match (is_configuration, goes_on) {
-        (true, true) => CheckResult::warning(seen, "every entry accepted, though one is enough", remedy),
+        (true, true) => CheckResult::warning(seen, "every entry accepted, although one is enough", remedy),
         (true, false) => CheckResult::failed(seen, EXPECTED, remedy),
         (false, _) => CheckResult::warning(seen, EXPECTED, remedy),
     }
@@ -225,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_is_well_when_sign_ins_get_to_an_entry_that_is_accepted() {
+    fn a_list_is_ok_if_sign_ins_reach_an_accepted_entry() {
         let not_registered = || proof("old", refusal("invalid_client", "AADSTS700027: x"));
         let federated = || proof("cluster", refusal("invalid_client", "AADSTS700213: x"));
         let good = || proof("new", Answer::Accepted);
@@ -250,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_code_that_is_not_known_entras_own_words_are_shown_and_nothing_is_claimed() {
+    fn for_an_unknown_code_the_text_of_entra_id_is_shown() {
         for (error, status) in [("invalid_client", Status::Failed), ("invalid_request", Status::Warning)] {
             let found = judged(&[proof("one", refusal(error, "AADSTS5002723: Invalid JWT token"))]).remove(0);
             assert_eq!(found.0, status);
@@ -264,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_known_code_gets_the_remedy_of_its_own() {
+    fn a_known_code_has_its_own_remedy() {
         let found = judged(&[proof("one", refusal("invalid_client", "AADSTS700024: x"))]).remove(0);
         assert!(
             found.0 == Status::Failed && found.2.starts_with("set the clock of the machine"),
@@ -278,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn what_never_got_as_far_as_entra_says_why_and_what_to_do() {
+    fn a_credential_that_never_reached_entra_id_says_why_and_what_to_do() {
         let not_signed = || {
             proof(
                 "vault",
@@ -299,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn a_role_that_is_missing_means_that_the_certificate_was_good() {
+    fn a_missing_role_means_that_the_certificate_is_accepted() {
         let found = judged(&[proof("one", Answer::AcceptedWithoutRole)]).remove(0);
         assert!(
             found.0 == Status::Ok && found.1.starts_with("Entra ID accepts the certificate"),

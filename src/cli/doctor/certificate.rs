@@ -29,10 +29,10 @@ pub fn check() -> Check {
     }
 }
 
-const A_CERTIFICATE: &str = "a certificate in date with its own RSA key of 2048 bits or more";
-const A_TOKEN: &str = "a token of this machine's or pod's identity";
+const A_CERTIFICATE: &str = "a valid certificate with its own RSA key of 2048 bits or more";
+const A_TOKEN: &str = "a token for the identity of this machine or pod";
 
-/// Of each entry of the list: one that can be used is enough.
+/// Checks each entry of the list. One usable entry is enough.
 fn run(context: &DoctorContext) -> Vec<CheckResult> {
     let entries = match context.credentials() {
         Ok(entries) => entries,
@@ -57,7 +57,7 @@ fn run(context: &DoctorContext) -> Vec<CheckResult> {
             Err(error) if is_any_usable => {
                 vec![CheckResult::warning(
                     named(error.seen()),
-                    "every entry usable, though one is enough",
+                    "every entry usable, although one is enough",
                     error.remedy(),
                 )]
             }
@@ -78,7 +78,7 @@ fn of_credential(
 ) -> Vec<CheckResult> {
     let Some(certificate) = credential.certificate() else {
         return vec![CheckResult::ok(named(format!(
-            "can prove itself by {}",
+            "can authenticate with {}",
             credential.name()
         )))];
     };
@@ -86,7 +86,7 @@ fn of_credential(
     let mode = mode.filter(|mode| mode.severity != Severity::Good).map(|mode| {
         CheckResult::warning(
             named(mode.seen),
-            "a key that only the site's user may read or replace",
+            "a key that only the site's account can read or replace",
             mode.hint.unwrap_or_default(),
         )
     });
@@ -109,16 +109,16 @@ fn of_certificate(certificate: &ClientCertificate, soon_days: i64, named: &impl 
     ));
     let seen = match certificate.successor() {
         Some(next) => format!(
-            "{seen}; from {} on the next one beside it, thumbprint {}",
+            "{seen}; the next certificate in the file is valid from {}, thumbprint {}",
             next.not_before.format("%Y-%m-%d"),
             next.thumbprints.sha1_hex()
         ),
         None => seen,
     };
     if details.days_left(now) <= soon_days {
-        let remedy = "make a new one with blogctl cert new, upload it beside the old one under Certificates & secrets \
-                      of the site's registration, then put it in place";
-        return CheckResult::warning(seen, format!("more than {soon_days} days before it expires"), remedy);
+        let remedy = "create a new one with blogctl cert new, upload it in addition to the old one under Certificates & \
+                      secrets of the site's app registration, then replace the file";
+        return CheckResult::warning(seen, format!("more than {soon_days} days until it expires"), remedy);
     }
     CheckResult::ok(seen)
 }

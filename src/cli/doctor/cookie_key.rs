@@ -1,4 +1,4 @@
-//! Check: the cookie key, which is never shown, not even in part.
+//! Check: the cookie key. No part of it is ever shown.
 
 use secrecy::ExposeSecret;
 
@@ -11,8 +11,8 @@ use crate::config::{Environment, weakness};
 const EXPECTED: &str = "32 random characters or more";
 const REMEDY: &str = "set client.cookie_key (FLASK_SECRET_KEY), or client.cookie_key_file, to what openssl rand -base64 48 \
                       prints";
-const REPLACE: &str = "replace it by what openssl rand -base64 48 prints; people sign in again, once. Whoever has guessed it could \
-                       make cookies";
+const REPLACE: &str = "replace it with what openssl rand -base64 48 prints. Users must sign in again once. An attacker who guesses the \
+                       key can forge cookies";
 
 pub fn check() -> Check {
     Check {
@@ -30,7 +30,7 @@ fn run(context: &DoctorContext) -> Vec<CheckResult> {
         return vec![CheckResult::failed("is not set", EXPECTED, REMEDY)];
     };
     if let Some(weakness) = keys.iter().find_map(|key| weakness(key.expose_secret())) {
-        // The site starts with it in development, and in production it does not.
+        // In production, the site does not start with such a key.
         return vec![match context.settings.server.environment {
             Environment::Development => CheckResult::warning(weakness, EXPECTED, REPLACE),
             Environment::Production => CheckResult::failed(weakness, EXPECTED, REPLACE),
@@ -39,8 +39,8 @@ fn run(context: &DoctorContext) -> Vec<CheckResult> {
     let length = first.expose_secret().chars().count();
     let older = match keys.len() - 1 {
         0 => String::new(),
-        1 => "; an older key is still taken".to_owned(),
-        count => format!("; {count} older keys are still taken"),
+        1 => "; one older key is still accepted".to_owned(),
+        count => format!("; {count} older keys are still accepted"),
     };
     vec![CheckResult::ok(format!("{length} characters that look random{older}"))]
 }

@@ -1,14 +1,14 @@
-//! The entries of `client.credential`, loaded once for all checks, side by side: one that hangs holds up nobody.
+//! The entries of `client.credential`, loaded once for all checks, in parallel.
 
 use std::{sync::Arc, time::Instant};
 
 use super::{DoctorContext, parallel::run_parallel};
 use crate::entra::{Credential, CredentialError, CredentialSource};
 
-/// What is said of an entry that hangs.
+/// Describes an entry that did not load in time.
 pub const TOO_SLOW: &str = "it did not answer in time";
-/// What to do about it.
-pub const MORE_TIME: &str = "look for a firewall that lets requests hang, or allow more time with --timeout";
+/// What to do about an entry that did not load in time.
+pub const MORE_TIME: &str = "check for a firewall that drops requests, or allow more time with --timeout";
 
 /// One entry of the list.
 pub struct Entry {
@@ -16,14 +16,14 @@ pub struct Entry {
     pub loaded: Result<Arc<Credential>, Unusable>,
 }
 
-/// Why an entry gave no credential.
+/// Why an entry has no usable credential.
 pub enum Unusable {
     Error(CredentialError),
     TooSlow,
 }
 
 impl Unusable {
-    /// What was seen.
+    /// What happened.
     pub fn seen(&self) -> String {
         match self {
             Self::Error(error) => error.to_string(),
@@ -40,10 +40,10 @@ impl Unusable {
     }
 }
 
-/// All of them, in their order; none when none is set. `Err` when the settings do not allow to ask anybody.
+/// Loads all entries, in their order. `Err` if the settings for requests are invalid.
 pub fn load(context: &DoctorContext) -> Result<Vec<Entry>, String> {
     let sources = CredentialSource::from_settings(&context.settings).map_err(|error| error.to_string())?;
-    // A vault takes several requests, of which the first to hang ends it.
+    // A vault needs several requests; the first that times out ends it.
     let deadline = Instant::now() + context.timeout * 2;
     let limit = context.timeout;
     let sources: Vec<_> = sources.into_iter().map(Arc::new).collect();

@@ -1,4 +1,4 @@
-//! Checks that ask Entra ID for what everybody may have: clock, discovery and signing keys.
+//! Checks of the public endpoints of Entra ID: clock, discovery and signing keys.
 
 use super::{
     DoctorContext,
@@ -13,10 +13,10 @@ const AUTHORITY: &[&str] = &[
     "entra.ca_file",
 ];
 
-/// Beyond this the API refuses fresh tokens, and Entra soon the assertions.
-const MOST_SECONDS: i64 = 60;
-/// Machines that keep time stay well within this; the comparison itself is good to a second or two.
-const FEW_SECONDS: i64 = 10;
+/// With a larger difference, the API rejects fresh tokens, and Entra ID soon rejects assertions.
+const MAX_SECONDS: i64 = 60;
+/// Synchronised machines stay well within this. The comparison is accurate to a second or two.
+const WARN_SECONDS: i64 = 10;
 
 pub fn clock() -> Check {
     Check {
@@ -54,30 +54,34 @@ fn run_clock(context: &DoctorContext) -> Vec<CheckResult> {
         Ok(Some(difference)) => difference.num_seconds(),
         Ok(None) => {
             return vec![CheckResult::skipped(
-                "the authority's answer has no Date header to compare with",
+                "the response of the authority has no Date header to compare with",
             )];
         }
-        // That is what the check of discovery is about.
+        // The check of discovery reports the error.
         Err(_) => return vec![CheckResult::skipped("the authority does not answer: see Discovery")],
     };
-    vec![judge_clock(seconds)]
+    vec![compare_clock(seconds)]
 }
 
-/// `seconds` is how far the authority is ahead.
-fn judge_clock(seconds: i64) -> CheckResult {
+/// `seconds` is how far the clock of the authority is ahead.
+fn compare_clock(seconds: i64) -> CheckResult {
     let seen = match seconds {
-        // The header has whole seconds, and servers write it ahead of time.
-        -2..=2 => "agrees with the authority's".to_owned(),
-        ahead if ahead > 0 => format!("is {ahead} seconds behind the authority's"),
-        behind => format!("is {} seconds ahead of the authority's", behind.unsigned_abs()),
+        // The header has whole seconds, and servers may cache it.
+        -2..=2 => "agrees with the clock of the authority".to_owned(),
+        ahead if ahead > 0 => format!("is {ahead} seconds behind the clock of the authority"),
+        behind => format!(
+            "is {} seconds ahead of the clock of the authority",
+            behind.unsigned_abs()
+        ),
     };
-    let remedy = "let this machine keep time by NTP; timedatectl tells whether it does";
-    if seconds.abs() > MOST_SECONDS {
-        let expected =
-            format!("{MOST_SECONDS} seconds apart at most; else tokens and assertions are not valid yet, or no more");
+    let remedy = "synchronise the clock of this machine with NTP; timedatectl shows whether it is";
+    if seconds.abs() > MAX_SECONDS {
+        let expected = format!(
+            "at most {MAX_SECONDS} seconds apart; otherwise tokens and assertions are not yet valid, or expired"
+        );
         CheckResult::failed(seen, expected, remedy)
-    } else if seconds.abs() > FEW_SECONDS {
-        CheckResult::warning(seen, format!("{FEW_SECONDS} seconds apart at most"), remedy)
+    } else if seconds.abs() > WARN_SECONDS {
+        CheckResult::warning(seen, format!("at most {WARN_SECONDS} seconds apart"), remedy)
     } else {
         CheckResult::ok(seen)
     }
@@ -99,7 +103,7 @@ fn run_signing_keys(context: &DoctorContext) -> Vec<CheckResult> {
         provider.refresh_keys()?;
         Ok(provider.usable_keys())
     });
-    let expected = "one RSA key of 2048 bits or more for RS256, at least";
+    let expected = "at least one RSA key of 2048 bits or more for RS256";
     vec![match outcome {
         Ok(1) => CheckResult::ok("1 key that can verify tokens"),
         Ok(keys) => CheckResult::ok(format!("{keys} keys that can verify tokens")),
@@ -111,52 +115,52 @@ pub fn unreachable(error: &ProviderError, expected: &str) -> CheckResult {
     CheckResult::failed(error.to_string(), expected, remedy_of(error))
 }
 
-/// What to do when Entra cannot be asked.
+/// What to do if Entra ID cannot be reached.
 pub fn remedy_of(error: &ProviderError) -> &'static str {
     match error {
         ProviderError::Authority(_) => "correct entra.tenant_id (TENANT_ID) or entra.authority_host",
         ProviderError::Outbound(_) => "set entra.ca_file to a PEM file of certificates, or leave it unset",
         ProviderError::Issuer { .. } => {
-            "entra.tenant_id, entra.cloud and entra.authority_host must name one and the same tenant; a proxy may also \
-             have answered in Entra's place"
+            "entra.tenant_id, entra.cloud and entra.authority_host must name the same tenant; a proxy may also have \
+             answered instead of Entra ID"
         }
-        ProviderError::Insecure { .. } => "use https; plain http is taken on this machine only",
+        ProviderError::Insecure { .. } => "use https; http is allowed only on this machine",
         ProviderError::Jwks { .. } => {
-            "see whether entra.jwks_uri (JWKS_URI) names the keys of this tenant; it need not be set"
+            "check whether entra.jwks_uri (JWKS_URI) names the keys of this tenant; it need not be set"
         }
         ProviderError::Unreachable { reason, .. } => remedy_for(reason),
     }
 }
 
-/// By the words of the layers below, which tell no more than words.
+/// Decides by the text of the error: the layers below report nothing else.
 fn remedy_for(reason: &str) -> &'static str {
     let has = |words: &[&str]| words.iter().any(|word| reason.to_ascii_lowercase().contains(word));
     if has(&["aadsts90002", "invalid_tenant"]) {
         "compare entra.tenant_id (TENANT_ID) and entra.cloud with the Overview page of Microsoft Entra ID"
     } else if has(&["aadsts"]) {
-        "read what Entra ID says, and compare entra.tenant_id, entra.cloud and entra.authority_host with the portal"
+        "read the error of Entra ID, and compare entra.tenant_id, entra.cloud and entra.authority_host with the portal"
     } else if let Some(remedy) = remedy_for_tls(reason) {
         remedy
     } else if has(&["invalidcontenttype", "corrupt message"]) {
-        "what answers there does not speak TLS: see the scheme and port of entra.authority_host, and HTTPS_PROXY"
+        "the server does not speak TLS: check scheme and port of entra.authority_host, and HTTPS_PROXY"
     } else if has(&["timeout", "timed out"]) {
-        "a firewall may swallow the requests: allow https to the authority, or set HTTPS_PROXY"
+        "a firewall may drop the requests: allow https to the authority, or set HTTPS_PROXY"
     } else if has(&["refused", "dns", "lookup", "resolve", "host"]) {
         "check entra.authority_host and entra.cloud, the name server and HTTPS_PROXY; blogctl dev needs no network"
     } else {
-        "see whether entra.authority_host names Entra ID, and what stands between this machine and it"
+        "check whether entra.authority_host names Entra ID, and which proxies are between this machine and it"
     }
 }
 
-/// What the words of an outage say of TLS, if anything.
+/// What to do about a TLS error, if the text of the error names one.
 pub fn remedy_for_tls(reason: &str) -> Option<&'static str> {
     let reason = reason.to_ascii_lowercase();
     let has = |words: &[&str]| words.iter().any(|word| reason.contains(word));
-    // rustls names the error, and newer versions add a sentence; both names begin so.
+    // rustls reports `Expired` or `NotValidYet`; newer versions add a sentence.
     if has(&["expired", "not valid yet", "notvalidyet"]) {
-        Some("set this machine's clock (NTP) first: by it the server's certificate is out of date")
+        Some("set this machine's clock (NTP) first: according to it, the server's certificate is not valid")
     } else if has(&["certificate", "tls", "unknownissuer"]) {
-        Some("if a company proxy re-signs TLS, set entra.ca_file to its authority's certificate (PEM)")
+        Some("if a company proxy intercepts TLS, set entra.ca_file to the certificate of its CA (PEM)")
     } else {
         None
     }
@@ -167,7 +171,7 @@ mod tests {
     use super::{super::finding::Status, *};
 
     fn clock(seconds: i64) -> (Status, String) {
-        let finding = super::clock().finding(judge_clock(seconds));
+        let finding = super::clock().finding(compare_clock(seconds));
         (finding.status, finding.seen)
     }
 
@@ -183,14 +187,14 @@ mod tests {
         ] {
             assert_eq!(clock(seconds).0, status, "{seconds}");
         }
-        assert_eq!(clock(-2).1, "agrees with the authority's");
-        assert_eq!(clock(90).1, "is 90 seconds behind the authority's");
-        assert_eq!(clock(-90).1, "is 90 seconds ahead of the authority's");
+        assert_eq!(clock(-2).1, "agrees with the clock of the authority");
+        assert_eq!(clock(90).1, "is 90 seconds behind the clock of the authority");
+        assert_eq!(clock(-90).1, "is 90 seconds ahead of the clock of the authority");
     }
 
     #[test]
     fn each_cause_of_an_outage_has_its_remedy() {
-        for (reason, said) in [
+        for (reason, expected) in [
             ("answered 400 Bad Request (AADSTS90002: …)", "entra.tenant_id"),
             ("io: invalid peer certificate: UnknownIssuer", "entra.ca_file"),
             ("io: invalid peer certificate: Expired", "clock (NTP)"),
@@ -202,7 +206,7 @@ mod tests {
             ("timeout: global", "firewall"),
             (
                 "answered 400 Bad Request (AADSTS900144: the request was refused)",
-                "read what Entra ID says",
+                "read the error of Entra ID",
             ),
             (
                 "io: received corrupt message of type InvalidContentType",
@@ -212,7 +216,7 @@ mod tests {
             ("io: Connection refused (os error 111)", "HTTPS_PROXY"),
             ("answered 502 Bad Gateway", "between this machine and it"),
         ] {
-            assert!(remedy_for(reason).contains(said), "{reason}");
+            assert!(remedy_for(reason).contains(expected), "{reason}");
         }
     }
 }

@@ -18,10 +18,10 @@ use crate::cli::wrap;
 const LABEL: Style = Style::new().dimmed();
 const TITLE: Style = Style::new().bold();
 
-/// Prints what was found.
+/// Prints the findings.
 ///
 /// # Errors
-/// When stdout cannot be written.
+/// If stdout cannot be written.
 pub fn findings(findings: &[Finding], context: &DoctorContext, as_json: bool) -> anyhow::Result<()> {
     let worst = findings.iter().map(|finding| finding.status).max();
     let worst = worst.filter(|status| *status > Status::Skipped).unwrap_or(Status::Ok);
@@ -45,11 +45,11 @@ fn as_text(findings: &[Finding], context: &DoctorContext) -> String {
     format!("Checking the settings of {roles}\n\n{}", lines(findings))
 }
 
-/// The findings for people, and how many there are of each kind.
+/// The findings for people, and a summary.
 pub fn lines(findings: &[Finding]) -> String {
     let columns = wrap::stdout_width();
     let mut text = String::new();
-    let symbols = Symbols::of_locale();
+    let symbols = Symbols::from_locale();
     let widest = findings.iter().map(|finding| finding.title.len()).max().unwrap_or(0);
     let indent = symbols.width + 1 + widest + 2;
     for Finding {
@@ -96,7 +96,7 @@ fn summary(findings: &[Finding]) -> String {
     parts.join(", ")
 }
 
-/// How a status is marked.
+/// The symbol of each status.
 pub struct Symbols {
     ok: &'static str,
     failed: &'static str,
@@ -104,9 +104,9 @@ pub struct Symbols {
 }
 
 impl Symbols {
-    /// Plain letters where the locale says that text is not UTF-8. The locale belongs to the system, not to blogctl's
-    /// settings, so it is read here; where nothing is said, text is UTF-8.
-    pub fn of_locale() -> Self {
+    /// Plain letters if the locale is not UTF-8. The locale belongs to the system, not to blogctl's settings, so it is read here.
+    /// Without a locale, UTF-8 is assumed.
+    pub fn from_locale() -> Self {
         let locale = ["LC_ALL", "LC_CTYPE", "LANG"]
             .into_iter()
             .filter_map(|name| env::var(name).ok());
@@ -128,7 +128,7 @@ impl Symbols {
         }
     }
 
-    /// The symbol and its colour.
+    /// The symbol and colour of a status.
     pub fn of(&self, status: Status) -> (&'static str, Style) {
         match status {
             Status::Ok => (self.ok, AnsiColor::Green.on_default()),
@@ -139,7 +139,7 @@ impl Symbols {
     }
 }
 
-/// Without control characters: what servers and files say must not steer a terminal.
+/// Replaces control characters, so that text from servers and files cannot control the terminal.
 pub fn safe(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { '\u{fffd}' } else { c })

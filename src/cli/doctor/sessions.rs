@@ -1,4 +1,4 @@
-//! Check: where sessions are kept, and whether that place can be used.
+//! Check: where sessions are stored, and whether that store works.
 
 use super::{
     DoctorContext,
@@ -32,7 +32,7 @@ fn run(context: &DoctorContext) -> Vec<CheckResult> {
         )],
         (Ok(Some(redis)), Some(url)) => in_redis(&redis, url),
         _ => vec![CheckResult::ok(format!(
-            "in memory, {} at most, no Redis: run one replica, or keep visitors on theirs; a restart signs everybody out",
+            "in memory, at most {}, without Redis: run one replica, or use sticky sessions; a restart signs all users out",
             settings.client.max_sessions
         ))],
     }
@@ -51,38 +51,38 @@ fn in_redis(redis: &RedisStore, url: &RedisUrl) -> Vec<CheckResult> {
     }];
     if !url.is_private() {
         results.push(CheckResult::warning(
-            format!("{url} is reached without TLS: whoever is on the way can read its password and end sessions"),
-            "rediss:// (records themselves are encrypted in any case)",
-            "set redis.url to a rediss:// address",
+            format!("{url} has no TLS: an attacker in the network can read the password and end sessions"),
+            "rediss:// (the records are always encrypted)",
+            "set redis.url to a rediss:// URL",
         ));
     }
     results
 }
 
-/// By the words of the server and of its client library.
+/// Decides by the text of the server and of the client library.
 fn remedy_for(reason: &str) -> &'static str {
     let reason = reason.to_ascii_lowercase();
-    // Whatever keeps it from connecting, the pool says first that it has waited.
+    // The pool puts its own timeout before the cause.
     let reason = reason
         .split_once("waiting for connection: ")
         .map_or(&*reason, |(_, cause)| cause);
     let has = |words: &[&str]| words.iter().any(|word| reason.contains(word));
-    // Before all else: an authority is no authentication.
+    // Before the others, because "authority" contains "auth".
     if has(&["certificate", "tls", "unknownissuer"]) {
-        "set redis.ca_file to the PEM file of the authority that has signed its certificate"
+        "set redis.ca_file to a PEM file with the CA that issued the certificate of Redis"
     } else if has(&["noauth", "wrongpass", "authentication", "password"]) {
-        "correct user and password in redis.url; what is not a letter or digit in them is percent-encoded"
+        "correct user and password in redis.url; percent-encode their special characters"
     } else if has(&["noperm"]) {
-        "let its user run GET, SET, DEL, PEXPIRE, EVAL and the commands of sorted sets on redis.key_prefix"
+        "allow the user GET, SET, DEL, PEXPIRE, EVAL and the commands for sorted sets on redis.key_prefix"
     } else if has(&["readonly"]) {
-        "let redis.url name the primary, which takes writes"
+        "set redis.url to the primary, which accepts writes"
     } else if reason.ends_with("waiting for connection") {
-        // It knows no TLS, and waits for the end of what it takes for a command.
-        "see host, port and scheme of redis.url: a Redis without TLS is silent to rediss://, and so may be a firewall"
+        // A Redis without TLS waits for the end of the TLS handshake, which it takes for a command.
+        "check host, port and scheme of redis.url: a Redis without TLS does not answer to rediss://, and a firewall may drop requests"
     } else if has(&["refused", "timed out", "timeout", "lookup", "resolve"]) {
-        "start it, or correct host and port in redis.url; a firewall may be between"
+        "start Redis, or correct host and port in redis.url; check for a firewall"
     } else {
-        "see that a Redis answers there; redis.url is rediss:// where it wants TLS, and redis:// where it does not"
+        "check that Redis is running there; use rediss:// in redis.url if it requires TLS, otherwise redis://"
     }
 }
 
@@ -91,15 +91,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_redis_says_has_its_remedy() {
-        for (reason, results) in [
+    fn each_error_of_redis_has_its_remedy() {
+        for (reason, expected) in [
             ("NOAUTH: Authentication required.", "user and password"),
             ("WRONGPASS: invalid username-password pair", "user and password"),
             (
                 "Password authentication failed- AuthenticationFailed",
                 "user and password",
             ),
-            ("NOPERM: this user has no permissions", "let its user run"),
+            ("NOPERM: this user has no permissions", "allow the user"),
             ("READONLY: You can't write against a read only replica.", "primary"),
             ("invalid peer certificate: UnknownIssuer", "redis.ca_file"),
             ("the certificate is of an unknown authority", "redis.ca_file"),
@@ -108,19 +108,19 @@ mod tests {
             ("Response type not string compatible", "rediss://"),
             (
                 "timed out waiting for connection: received corrupt message of type InvalidContentType",
-                "redis:// where",
+                "otherwise redis://",
             ),
             (
                 "timed out waiting for connection: Connection reset by peer (os error 104)",
-                "rediss:// where",
+                "use rediss://",
             ),
             (
                 "timed out waiting for connection: Connection refused (os error 111)",
                 "host and port",
             ),
-            ("timed out waiting for connection", "is silent to rediss://"),
+            ("timed out waiting for connection", "does not answer to rediss://"),
         ] {
-            assert!(remedy_for(reason).contains(results), "{reason}");
+            assert!(remedy_for(reason).contains(expected), "{reason}");
         }
     }
 }

@@ -1,5 +1,5 @@
-//! `blogctl doctor --token`: what an access token says, and why the API takes or refuses it. The API's own validation
-//! decides. The token itself, its signature and what it says of a person are never shown.
+//! `blogctl doctor --token`: shows the claims of an access token, and explains why the API accepts or rejects it. The validation of
+//! the API decides. The token, its signature and its personal data are never shown.
 
 mod claims;
 mod pasted;
@@ -33,14 +33,14 @@ use crate::{
 
 const LABEL: Style = Style::new().dimmed();
 const NAME: Style = Style::new().bold();
-/// Longer than any token; a file of another kind must not fill memory.
-const MOST_BYTES: u64 = 1024 * 1024;
+/// Longest input. Tokens are shorter; another kind of file must not fill memory.
+const MAX_BYTES: u64 = 1024 * 1024;
 
-/// What is told of a token.
+/// Whether the API accepts a token, and why not.
 #[derive(Serialize)]
-struct Verdict {
+struct Outcome {
     accepted: bool,
-    /// Stable code, as the API's problem document has it.
+    /// Stable code, as in the problem document of the API.
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<&'static str>,
     sentence: String,
@@ -50,13 +50,13 @@ struct Verdict {
     concerns: Option<&'static str>,
 }
 
-impl Verdict {
-    /// Whether `claim` is one of those for which the token is refused, or would be if the first were mended.
+impl Outcome {
+    /// Whether the token is rejected because of `claim`, or would be once the first problem is fixed.
     fn is_about(&self, claim: &ShownClaim) -> bool {
-        !self.accepted && (claim.is_wrong || self.concerns == Some(claim.name))
+        !self.accepted && (claim.is_invalid || self.concerns == Some(claim.name))
     }
 
-    /// Version 1 tokens call the calling application otherwise.
+    /// Version 1 tokens have other names for the claims about the calling application.
     fn with_names_of(mut self, claims: &[ShownClaim]) -> Self {
         let older = [("azp", "appid"), ("azpacr", "appidacr")];
         let is_there = |name: &str| claims.iter().any(|claim| claim.name == name);
@@ -73,7 +73,7 @@ impl Verdict {
 /// Explains the token in `file`.
 ///
 /// # Errors
-/// When there is no token, or the API's settings are wrong.
+/// If there is no token, or the settings of the API are invalid.
 pub fn run(file: &Path, settings: &Settings, mut errors: Vec<ConfigError>, as_json: bool) -> anyhow::Result<ExitCode> {
     errors.retain(|error| {
         !["client.", "idp.", "database.", "azure.", "redis."]
@@ -85,7 +85,7 @@ pub fn run(file: &Path, settings: &Settings, mut errors: Vec<ConfigError>, as_js
     }
     let token = match read(file) {
         Ok(token) => token,
-        // Whoever reads JSON reads nothing else.
+        // With --json, the error is JSON, too.
         Err(error) if as_json => {
             let report = ErrorReport::new(&error);
             let ErrorReport { message, hint, .. } = &report;
@@ -107,7 +107,7 @@ pub fn run(file: &Path, settings: &Settings, mut errors: Vec<ConfigError>, as_js
     let claims = claims.unwrap_or_default();
     let verdict = verdict.with_names_of(&claims);
     let text = if as_json {
-        let claims: Vec<_> = claims.iter().map(|claim| marked(claim, &verdict)).collect();
+        let claims: Vec<_> = claims.iter().map(|claim| claim_json(claim, &verdict)).collect();
         serde_json::to_string_pretty(&json!({ "verdict": verdict, "claims": claims }))? + "\n"
     } else {
         as_text(&claims, &verdict)
@@ -120,40 +120,40 @@ pub fn run(file: &Path, settings: &Settings, mut errors: Vec<ConfigError>, as_js
     })
 }
 
-/// As people paste it.
+/// Reads the token in any form in which people paste it.
 fn read(file: &Path) -> anyhow::Result<SecretString> {
     let mut bytes = Zeroizing::new(Vec::new());
     let is_stdin = file == Path::new("-");
     let outcome = if is_stdin {
-        io::stdin().lock().take(MOST_BYTES).read_to_end(&mut bytes)
+        io::stdin().lock().take(MAX_BYTES).read_to_end(&mut bytes)
     } else {
-        fs::File::open(file).and_then(|opened| opened.take(MOST_BYTES).read_to_end(&mut bytes))
+        fs::File::open(file).and_then(|opened| opened.take(MAX_BYTES).read_to_end(&mut bytes))
     };
     let name = if is_stdin {
         "standard input".to_owned()
     } else {
         quotable_path(file).into_owned()
     };
-    let hint = "name a text file that holds one access token, or - for standard input";
+    let hint = "name a text file with one access token, or - for standard input";
     outcome.with_context(|| format!("cannot read {name}")).hint(hint)?;
     let text = text_in(&bytes)
-        .ok_or_else(|| anyhow!("{name} holds no text"))
+        .ok_or_else(|| anyhow!("{name} is not text"))
         .hint(hint)?;
     let token = pasted::token_in(&text, &name)?;
     if token.is_empty() {
-        return Err(WrongUsage(format!("{name} holds no token")).into());
+        return Err(WrongUsage(format!("{name} contains no token")).into());
     }
     Ok(SecretString::from(token.as_str()))
 }
 
-fn verdict(validator: &AccessTokenValidator, token: &str, settings: &Settings) -> Verdict {
+fn verdict(validator: &AccessTokenValidator, token: &str, settings: &Settings) -> Outcome {
     let scope = api_names(&settings.api).into_iter().next().unwrap_or_default();
     let scope = format!("{scope}/{}", settings.api.required_scope);
     match validator.validate(token) {
-        Ok(_) => Verdict {
+        Ok(_) => Outcome {
             accepted: true,
             code: None,
-            sentence: "the API takes this token".to_owned(),
+            sentence: "the API accepts this token".to_owned(),
             remedy: None,
             concerns: None,
         },
@@ -161,46 +161,44 @@ fn verdict(validator: &AccessTokenValidator, token: &str, settings: &Settings) -
             let otherwise = validator
                 .check_unverified_claims(token)
                 .err()
-                .map(|error| refused(&error, token, settings, &scope));
+                .map(|error| rejected(&error, token, settings, &scope));
             let (sentence, concerns, remedy) = match otherwise {
-                None => ("apart from its signature it is as it should be".to_owned(), None, None),
+                None => ("apart from its signature, it is valid".to_owned(), None, None),
                 Some(verdict) => (
                     format!("apart from its signature: {}", verdict.sentence),
                     verdict.concerns,
                     verdict.remedy,
                 ),
             };
-            let keys = "run blogctl doctor --role api to see what keeps this machine from Entra ID";
-            Verdict {
+            let keys = "run blogctl doctor --role api to see why this machine cannot reach Entra ID";
+            Outcome {
                 accepted: false,
                 code: Some("keys_unavailable"),
                 sentence: format!(
-                    "its signature cannot be checked, since Entra ID's signing keys cannot be had; {sentence}"
+                    "its signature cannot be checked, because the signing keys of Entra ID cannot be fetched; {sentence}"
                 ),
                 remedy: Some(remedy.map_or_else(|| keys.to_owned(), |remedy| format!("{keys}; {remedy}"))),
                 concerns,
             }
         }
-        Err(error) => refused(&error, token, settings, &scope),
+        Err(error) => rejected(&error, token, settings, &scope),
     }
 }
 
-fn refused(error: &TokenError, token: &str, settings: &Settings, scope: &str) -> Verdict {
+fn rejected(error: &TokenError, token: &str, settings: &Settings, scope: &str) -> Outcome {
     let (code, concerns, remedy) = match error {
-        TokenError::Rejected(refusal) => (refusal.code(), refusal.claim(), refusal.hint(scope)),
+        TokenError::Rejected(rejection) => (rejection.code(), rejection.claim(), rejection.hint(scope)),
         TokenError::InsufficientScope { .. } => (
             "insufficient_scope",
             Some("scp"),
-            format!(
-                "ask for {scope}, and have it granted under API permissions of the calling application's registration"
-            ),
+            format!("request {scope}, and grant it under API permissions of the calling application's registration"),
         ),
         TokenError::Forbidden(forbidden) => (forbidden.code(), Some(forbidden.claim()), forbidden.hint().to_owned()),
         TokenError::ClaimsRequired { acr } => (
             "insufficient_claims",
             Some("acrs"),
             format!(
-                "sign in again with the authentication context {acr}; a client that handles claims challenges does"
+                "sign in again with the authentication context {acr}, as a client that handles claims challenges does"
             ),
         ),
         TokenError::KeysUnavailable => ("keys_unavailable", None, String::new()),
@@ -211,13 +209,13 @@ fn refused(error: &TokenError, token: &str, settings: &Settings, scope: &str) ->
     };
     let (sentence, remedy) = match &malformed {
         Some(claim) => (
-            format!("access token refused: the token's claim {} {}", claim.name, claim.fault),
+            format!("access token rejected: the claim {} {}", claim.name, claim.fault),
             remedy,
         ),
         None => special(error, token, settings, scope).unwrap_or((error.to_string(), remedy)),
     };
     let concerns = concerns.or_else(|| malformed.filter(|claim| !claim.is_personal()).map(|claim| claim.name));
-    Verdict {
+    Outcome {
         accepted: false,
         code: Some(code),
         sentence,
@@ -226,52 +224,52 @@ fn refused(error: &TokenError, token: &str, settings: &Settings, scope: &str) ->
     }
 }
 
-/// What is sent in place of an access token most often, and looks like something else to the rules.
+/// Explains the most common things that are sent instead of an access token.
 fn special(error: &TokenError, token: &str, settings: &Settings, scope: &str) -> Option<(String, String)> {
-    let TokenError::Rejected(refusal) = error else {
+    let TokenError::Rejected(rejection) = error else {
         return None;
     };
-    let ask = format!("send the access token that was issued for {scope}");
-    if *refusal == Rejection::Malformed {
+    let ask = format!("send an access token for {scope}");
+    if *rejection == Rejection::Malformed {
         if !token.contains('.') {
-            let told =
-                "this is no JWT at all but an opaque text, such as an authorization code or a refresh token".to_owned();
-            return Some((told, ask));
+            let sentence =
+                "this is not a JWT, but opaque text, such as an authorization code or a refresh token".to_owned();
+            return Some((sentence, ask));
         }
         return UnverifiedToken::of(token)
             .filter(UnverifiedToken::is_unsigned)
             .map(|_| {
-                let told =
-                    "this token is not signed: anybody can make one like it (alg none, or no signature)".to_owned();
-                (told, ask)
+                let sentence =
+                    "this token is not signed, so anyone can forge it (alg none, or no signature)".to_owned();
+                (sentence, ask)
             });
     }
     let is_id_token = UnverifiedToken::of(token).is_some_and(|token| token.is_id_token_for(&settings.client.client_id));
     (is_id_token
         && matches!(
-            refusal,
+            rejection,
             Rejection::WrongAudience | Rejection::AppOnly | Rejection::IdToken
         ))
     .then(|| {
-        let told = "this is an ID token: it tells the site who signed in, and is no access token".to_owned();
+        let sentence = "this is an ID token: it identifies the user to the site, and is not an access token".to_owned();
         (
-            told,
-            format!("{ask}: access_token in the token endpoint's answer, not id_token"),
+            sentence,
+            format!("{ask}: access_token in the response of the token endpoint, not id_token"),
         )
     })
 }
 
-/// A claim as JSON, with whether it is the one that the verdict is about.
-fn marked(claim: &ShownClaim, verdict: &Verdict) -> serde_json::Value {
+/// A claim as JSON.
+fn claim_json(claim: &ShownClaim, verdict: &Outcome) -> serde_json::Value {
     json!({
         "claim": claim.name, "value": claim.value, "note": claim.note, "refused": verdict.is_about(claim),
     })
 }
 
-fn as_text(claims: &[ShownClaim], verdict: &Verdict) -> String {
+fn as_text(claims: &[ShownClaim], verdict: &Outcome) -> String {
     let mut text = String::new();
     let columns = wrap::stdout_width();
-    let symbols = report::Symbols::of_locale();
+    let symbols = report::Symbols::from_locale();
     let width = symbols.width;
     let widest = claims.iter().map(|claim| claim.name.chars().count()).max().unwrap_or(0);
     for claim in claims {

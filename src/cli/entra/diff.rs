@@ -38,11 +38,11 @@ const API: Check = Check {
 
 /// Compare exported app registrations with what these settings need
 ///
-/// Takes what az ad app show, az ad app list and Microsoft Graph print. Exit code 1 when something differs without which
-/// nobody can sign in; warnings, such as optional claims and client secrets that nobody needs, do not count.
+/// Accepts the output of az ad app show, az ad app list and Microsoft Graph. The exit code is 1 if a difference prevents
+/// sign-ins; warnings, such as missing optional claims and unused client secrets, do not count.
 #[derive(Debug, Args)]
 pub(super) struct Diff {
-    /// The export; - reads it from standard input
+    /// Exported registrations; - reads them from standard input
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// Print JSON: an array of {check, status, seen, expected, remedy}
@@ -80,13 +80,13 @@ impl Diff {
     }
 }
 
-/// Which registrations the settings name.
+/// Names the registrations in the settings.
 fn heading(wanted: &ExpectedRegistrations) -> String {
-    let named = |name: Option<String>| name.unwrap_or_else(|| "not named by the settings".to_owned());
+    let named = |name: Option<String>| name.unwrap_or_else(|| "not in the settings".to_owned());
     let text = |id: Option<Uuid>| id.map(|id| id.to_string());
     let site = named(text(wanted.site_client_id));
     let api = named(text(wanted.api_client_id).or_else(|| wanted.app_id_uri.clone()));
-    format!("Comparing the registrations of the web site ({site}) and the API ({api}) with these settings\n\n")
+    format!("Comparing the app registrations of the web site ({site}) and the API ({api}) with these settings\n\n")
 }
 
 fn finding(drift: Drift) -> Finding {

@@ -14,11 +14,11 @@ use crate::{
 
 /// Print the two app registrations that these settings need
 ///
-/// As Microsoft Graph JSON, or as a script of az commands that makes them and prints the settings that follow. The
-/// script holds certificates without their keys; nothing in it is secret.
+/// As JSON for Microsoft Graph, or as a script of az commands that creates them and prints the resulting settings. The script
+/// contains certificates without their private keys, and no secrets.
 #[derive(Debug, Args)]
 pub(super) struct Manifest {
-    /// What to print
+    /// Form of the output
     #[arg(long, value_enum, default_value_t = Format::Json)]
     format: Format,
 }
@@ -27,7 +27,7 @@ pub(super) struct Manifest {
 enum Format {
     /// An object {api, site} of Microsoft Graph applications
     Json,
-    /// A shell script that makes both
+    /// A shell script that creates both
     Az,
 }
 
@@ -47,29 +47,26 @@ impl Manifest {
     }
 }
 
-/// What Graph takes in other ways than as members of an application, and what cannot be known yet; the script sees to it, or has
-/// it as comments.
+/// Notes about what is not a member of an application in Graph, and what is not known yet. The script does these steps, or
+/// describes them in comments.
 fn notes(wanted: &ExpectedRegistrations) -> String {
     let unknown = if wanted.api_client_id.is_none() {
-        format!(
-            "note: put the API's client id in the place of {UNKNOWN_API} when the API is registered; --format az does so\n"
-        )
+        format!("note: after you register the API, replace {UNKNOWN_API} with its client ID; --format az does so\n")
     } else {
         String::new()
     };
-    let note = |credential: &ExpectedCredential| match credential {
+    let note = |proof: &ExpectedCredential| match proof {
         ExpectedCredential::Certificate { details, .. } if details.not_after < Utc::now() => {
-            format!(
-                "note: the certificate {} has expired, and is left out\n",
-                details.subject
-            )
+            format!("note: the certificate {} has expired and is omitted\n", details.subject)
         }
         ExpectedCredential::Certificate { .. } => String::new(),
         ExpectedCredential::Federated { name, .. } => {
-            format!("note: {name} needs a federated credential, which is made apart: --format az has the command\n")
+            format!(
+                "note: {name} needs a federated credential, which is created separately: --format az has the command\n"
+            )
         }
         ExpectedCredential::Unreadable { name, reason, hint } => {
-            format!("note: {name} is left out: {reason}\n  hint: {hint}\n")
+            format!("note: {name} is omitted: {reason}\n  hint: {hint}\n")
         }
     };
     unknown + wanted.credentials.iter().map(note).collect::<String>().as_str()

@@ -13,36 +13,36 @@ use crate::{
     guid,
 };
 
-/// Invalid rows that are listed; more are counted.
+/// Most invalid rows in the list; further ones are only counted.
 const LISTED: usize = 50;
 
-/// Take over users and posts from the Python system's SQLite file
+/// Import users and posts from the SQLite file of the Python system
 ///
-/// Reads the tables users and blog_posts of FILE, which is not changed; the users' tenant is the setting entra.tenant_id.
-/// All of it is one transaction. Into an empty database ids are kept. Otherwise rows get new ids, and what is there
-/// already is left alone (users by object id, posts by author and time of writing), so that running it again adds only
-/// what is new; a post that was deleted here since comes back. Rows that break a rule, such as a title of more than 200
-/// characters, are listed, and nothing is taken over unless --skip-invalid.
+/// Reads the tables users and blog_posts of FILE without changing it. The users belong to the tenant of the setting
+/// entra.tenant_id. The import is one transaction. An empty database gets the IDs of the file. Otherwise rows get new IDs,
+/// and existing rows are skipped (users by object ID, posts by author and creation time), so that a second run adds only
+/// new rows; a post that was deleted here since then comes back. Invalid rows, such as a title of more than 200
+/// characters, are listed, and nothing is imported unless --skip-invalid is set.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// The SQLite file
+    /// SQLite file to import from
     file: PathBuf,
-    /// Take over the valid rows when others break a rule
+    /// Import the valid rows even if others are invalid
     #[arg(long)]
     skip_invalid: bool,
 }
 
-/// Takes it over; what was done, in lines.
+/// Imports the file, and returns a summary in lines.
 ///
 /// # Errors
-/// When there is no tenant, rows are invalid and not to be skipped, or a database fails.
+/// If no tenant is set, rows are invalid and not to be skipped, or a database fails.
 pub fn run(arguments: &Arguments, settings: &Settings, database: &Database) -> anyhow::Result<Vec<String>> {
     let tenant_id = settings.entra.tenant_id.as_str();
     if tenant_id.is_empty() {
         return Err(WrongUsage(
-            "entra.tenant_id is not set, and the file does not say whose users these are".to_owned(),
+            "entra.tenant_id is not set, and the file does not name the tenant of the users".to_owned(),
         ))
-        .hint("give it with --set entra.tenant_id=GUID");
+        .hint("set it with --set entra.tenant_id=GUID");
     }
     let tid = guid::parse(tenant_id).context("entra.tenant_id is not a GUID")?;
     database.migrate()?;
@@ -63,19 +63,19 @@ pub fn run(arguments: &Arguments, settings: &Settings, database: &Database) -> a
     ) {
         Ok(report) => {
             database.connect()?.index_for_search(|_| {})?;
-            Ok(told(&report, database))
+            Ok(summary(&report, database))
         }
         Err(ImportError::InvalidRows(rows)) => Err(anyhow::anyhow!(
-            "{} rows break a rule, so nothing was taken over:\n{}",
+            "{} rows are invalid, so nothing was imported:\n{}",
             rows.len(),
             listed(&rows).join("\n")
         ))
-        .hint("mend them in the file, or take over the others with --skip-invalid"),
+        .hint("correct them in the file, or import the others with --skip-invalid"),
         Err(error) => Err(error.into()),
     }
 }
 
-fn told(report: &Report, database: &Database) -> Vec<String> {
+fn summary(report: &Report, database: &Database) -> Vec<String> {
     let Report {
         users_added,
         users_known,
@@ -85,13 +85,13 @@ fn told(report: &Report, database: &Database) -> Vec<String> {
         ids_kept,
     } = report;
     let mut lines = vec![
-        format!("Taken over into {}", database.url()),
-        format!("  users    {users_added} added, {users_known} there already"),
-        format!("  posts    {posts_added} added, {posts_known} there already"),
+        format!("Imported into {}", database.url()),
+        format!("  users    {users_added} added, {users_known} existed already"),
+        format!("  posts    {posts_added} added, {posts_known} existed already"),
         format!("  ids      {}", if *ids_kept { "kept" } else { "new" }),
     ];
     if !invalid.is_empty() {
-        lines.push(format!("  skipped  {} rows that break a rule", invalid.len()));
+        lines.push(format!("  skipped  {} invalid rows", invalid.len()));
         lines.extend(listed(invalid));
     }
     lines

@@ -1,4 +1,4 @@
-//! The account picker: the page on which somebody says who signs in.
+//! The account picker: the page on which the user chooses an account.
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -15,28 +15,27 @@ use crate::{
     config::IdpUser,
     idp::{
         claims::login_hint,
-        error::{Refusal, invalid_request},
-        pages::{self, Allowed},
+        error::{OAuthError, invalid_request},
+        pages::{self, CspSources},
         parameters::Parameters,
         state::Idp,
     },
 };
 
-/// Name of the form field that proves that the form came from here.
+/// The form field that proves that the form came from this page.
 pub const FORM_TOKEN: &str = "form_token";
 
-/// What the form says.
+/// The choice that the form states.
 pub enum Choice<'a> {
-    /// This user signs in.
     User(&'a IdpUser),
-    /// Nobody does.
+    /// The user cancelled.
     Decline,
-    /// Nobody that the tenant knows.
-    Unknown(Refusal),
+    /// The form names no user of the tenant.
+    Unknown(OAuthError),
 }
 
-/// What the form says; it can name users only, which whoever can open the page could anyway.
-pub fn choice<'a>(idp: &'a Idp, form: &Parameters) -> Choice<'a> {
+/// Reads the choice from the form. There is no password to check: everyone who can open the page may choose any user.
+pub fn parse_choice<'a>(idp: &'a Idp, form: &Parameters) -> Choice<'a> {
     if form.get("cancel").is_some() {
         return Choice::Decline;
     }
@@ -68,8 +67,8 @@ pub fn is_hinted(user: &IdpUser, hint: &str) -> bool {
     user.email.eq_ignore_ascii_case(hint) || user.oid.eq_ignore_ascii_case(hint) || login_hint(user) == hint
 }
 
-/// Whether a form was posted from a page of the same origin, as far as the browser says: the first of two defences
-/// against a form on somebody else's page.
+/// Whether a form was posted from a page of the same origin, or without an `Origin`. This is the first of two defences
+/// against cross-site forms; the form token is the second.
 pub fn is_same_origin(request: &HttpRequest) -> bool {
     let Some(origin) = request.headers().get(ORIGIN) else {
         return true;
@@ -83,13 +82,13 @@ pub fn is_same_origin(request: &HttpRequest) -> bool {
     }
 }
 
-/// The page. A `refusal` says what was wrong with the account chosen before.
-pub fn page(
+/// Renders the page. `error` explains why the previous choice failed.
+pub fn render(
     idp: &Idp,
     tenant: &str,
     request: &HttpRequest,
     authorization: &AuthorizationRequest,
-    refusal: Option<&Refusal>,
+    error: Option<&OAuthError>,
 ) -> HttpResponse {
     let (form_token, cookie) = idp.sessions.form_token(request);
     let hint = authorization.login_hint.as_deref();
@@ -108,19 +107,19 @@ pub fn page(
     context.insert("form_token", &form_token);
     context.insert("accounts", &accounts);
     context.insert("email", hint.filter(|_| !hint_is_known).unwrap_or_default());
-    context.insert("refusal", &refusal.map(Refusal::sentence));
+    context.insert("error", &error.map(OAuthError::sentence));
     context.insert("permissions", &permissions(authorization));
-    let back = pages::csp_source(&authorization.return_address.redirect_uri);
-    let allowed = Allowed {
+    let back = pages::csp_source(&authorization.redirect_target.redirect_uri);
+    let allowed = CspSources {
         form_action: std::iter::once("'self'".to_owned()).chain(back).collect(),
-        ..Allowed::default()
+        ..CspSources::default()
     };
-    let status = if refusal.is_some() {
+    let status = if error.is_some() {
         StatusCode::BAD_REQUEST
     } else {
         StatusCode::OK
     };
-    pages::with_cookie(idp.pages.answer(status, "sign_in.html", &context, &allowed), &cookie)
+    pages::with_cookie(idp.pages.render(status, "sign_in.html", &context, &allowed), &cookie)
 }
 
 #[derive(Serialize)]
@@ -152,7 +151,7 @@ impl<'a> Account<'a> {
     }
 }
 
-/// What the application asks for, when it wants the user to be asked for it.
+/// The permissions to list, if the application wants the user to consent.
 fn permissions(authorization: &AuthorizationRequest) -> Vec<String> {
     match authorization.prompt {
         Some(Prompt::Consent) => authorization.scope.granted().split(' ').map(str::to_owned).collect(),

@@ -1,9 +1,9 @@
-//! An authorization request, checked. What it asks for is never acted on before all of it holds.
+//! Parses and checks an authorization request, completely before anything acts on it.
 
 use std::sync::Arc;
 
 use crate::idp::{
-    error::{self, Refusal, invalid_request},
+    error::{self, OAuthError, invalid_request},
     parameters::Parameters,
     registrations::App,
     requested_claims::RequestedClaims,
@@ -11,65 +11,59 @@ use crate::idp::{
     state::Idp,
 };
 
-/// A request that holds.
+/// A valid request.
 #[derive(Debug)]
 pub struct AuthorizationRequest {
-    /// The application that asks.
     pub client: Arc<App>,
-    /// Where the answer goes.
-    pub return_address: ReturnAddress,
-    /// What it asks for.
+    pub redirect_target: RedirectTarget,
     pub scope: Scope,
     /// For the ID token.
     pub nonce: Option<String>,
-    /// `S256` challenge.
+    /// PKCE challenge, method `S256`.
     pub code_challenge: Option<String>,
-    /// What the user is to be asked.
     pub prompt: Option<Prompt>,
-    /// What the access token is to say besides.
+    /// Additional claims of the access token.
     pub claims: RequestedClaims,
-    /// Who is expected to sign in: e-mail address, object id, or the ID token's `login_hint`.
+    /// The user who is expected to sign in: e-mail address, object id, or the `login_hint` of an ID token.
     pub login_hint: Option<String>,
 }
 
-/// A registered redirect URI and the state to give back there.
+/// A registered redirect URI and the state to return there.
 #[derive(Debug, Clone)]
-pub struct ReturnAddress {
-    /// Exactly as registered.
+pub struct RedirectTarget {
     pub redirect_uri: String,
-    /// `state`, as it came.
     pub state: Option<String>,
 }
 
-/// What the user is to be asked (OpenID Connect Core §3.1.2.1).
+/// What to ask the user (OpenID Connect Core §3.1.2.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Prompt {
-    /// Nothing: an error is the answer when a page would be needed.
+    /// Nothing: if a page would be needed, the response is an error.
     None,
-    /// To sign in, signed in or not.
+    /// To sign in, even if already signed in.
     Login,
-    /// Which account.
+    /// To choose an account.
     SelectAccount,
-    /// Whether the application may have what it asks for.
+    /// To consent to the permissions.
     Consent,
 }
 
-/// A request that does not hold, and where that is said.
+/// An invalid request, and where to report the error.
 #[derive(Debug)]
-pub enum Rejected {
-    /// On the provider's own page: nothing may be sent to a redirect URI that is not known to be the application's.
-    Here(Refusal),
+pub enum Rejection {
+    /// On the emulator's own page, because the redirect URI is not known to belong to the application.
+    ShowPage(OAuthError),
     /// To the application.
-    ToClient(ReturnAddress, Refusal),
+    Redirect(RedirectTarget, OAuthError),
 }
 
 impl AuthorizationRequest {
-    /// Reads and checks a query string.
+    /// Parses and checks a query string.
     ///
     /// # Errors
-    /// See [`Rejected`].
-    pub fn read(idp: &Idp, tenant: &str, query: &str) -> Result<Self, Rejected> {
-        let here = Rejected::Here;
+    /// See [`Rejection`].
+    pub fn parse(idp: &Idp, tenant: &str, query: &str) -> Result<Self, Rejection> {
+        let here = Rejection::ShowPage;
         idp.authority.check_tenant(tenant).map_err(here)?;
         let parameters = Parameters::parse(query.as_bytes()).map_err(here)?;
         let client_id = parameters.require("client_id").map_err(here)?;
@@ -78,32 +72,34 @@ impl AuthorizationRequest {
                 .client(client_id, idp.authority.domain())
                 .map_err(here)?,
         );
-        let redirect_uri = parameters.get("redirect_uri").ok_or_else(|| here(no_reply_address()))?;
+        let redirect_uri = parameters
+            .get("redirect_uri")
+            .ok_or_else(|| here(missing_redirect_uri()))?;
         if !client
             .registration
             .redirect_uris
             .iter()
             .any(|registered| registered == redirect_uri)
         {
-            return Err(here(not_registered(redirect_uri, &client)));
+            return Err(here(redirect_uri_mismatch(redirect_uri, &client)));
         }
         let state = parameters.get("state").map(str::to_owned);
-        let return_address = ReturnAddress {
+        let redirect_target = RedirectTarget {
             redirect_uri: redirect_uri.to_owned(),
             state,
         };
-        match Self::read_rest(idp, &client, &parameters) {
-            Ok(rest) => Ok(rest(client, return_address)),
-            Err(refusal) => Err(Rejected::ToClient(return_address, refusal)),
+        match Self::parse_rest(idp, &client, &parameters) {
+            Ok(rest) => Ok(rest(client, redirect_target)),
+            Err(error) => Err(Rejection::Redirect(redirect_target, error)),
         }
     }
 
-    /// What can be refused by redirect.
-    fn read_rest(
+    /// The part of the request whose errors are reported to the application.
+    fn parse_rest(
         idp: &Idp,
         client: &App,
         parameters: &Parameters,
-    ) -> Result<impl FnOnce(Arc<App>, ReturnAddress) -> Self + use<>, Refusal> {
+    ) -> Result<impl FnOnce(Arc<App>, RedirectTarget) -> Self + use<>, OAuthError> {
         match parameters.require("response_type")? {
             "code" => {}
             other => return Err(unsupported_response_type(other)),
@@ -119,13 +115,13 @@ impl AuthorizationRequest {
             idp.authority.domain(),
         )?;
         let code_challenge = code_challenge(parameters, idp.require_pkce || client.registration.public_client)?;
-        let prompt = parameters.get("prompt").map(Prompt::read).transpose()?;
-        let claims = RequestedClaims::read(parameters)?;
+        let prompt = parameters.get("prompt").map(Prompt::parse).transpose()?;
+        let claims = RequestedClaims::parse(parameters)?;
         let nonce = parameters.get("nonce").map(str::to_owned);
         let login_hint = parameters.get("login_hint").map(str::to_owned);
-        Ok(move |client, return_address| Self {
+        Ok(move |client, redirect_target| Self {
             client,
-            return_address,
+            redirect_target,
             scope,
             nonce,
             code_challenge,
@@ -137,7 +133,7 @@ impl AuthorizationRequest {
 }
 
 impl Prompt {
-    fn read(value: &str) -> Result<Self, Refusal> {
+    fn parse(value: &str) -> Result<Self, OAuthError> {
         match value {
             "none" => Ok(Self::None),
             "login" => Ok(Self::Login),
@@ -151,8 +147,8 @@ impl Prompt {
     }
 }
 
-/// RFC 7636 §4.3, method `S256` only: `plain` protects nothing when the request is seen.
-fn code_challenge(parameters: &Parameters, required: bool) -> Result<Option<String>, Refusal> {
+/// RFC 7636 §4.3, method `S256` only: `plain` does not protect against an attacker who sees the request.
+fn code_challenge(parameters: &Parameters, required: bool) -> Result<Option<String>, OAuthError> {
     let method = parameters.get("code_challenge_method");
     let Some(challenge) = parameters.get("code_challenge") else {
         return match (method, required) {
@@ -181,11 +177,11 @@ fn code_challenge(parameters: &Parameters, required: bool) -> Result<Option<Stri
 
 const SHA256_BASE64URL_LENGTH: usize = 43;
 
-fn no_reply_address() -> Refusal {
+fn missing_redirect_uri() -> OAuthError {
     invalid_request(900_971, "No reply address provided.")
 }
 
-fn not_registered(redirect_uri: &str, client: &App) -> Refusal {
+fn redirect_uri_mismatch(redirect_uri: &str, client: &App) -> OAuthError {
     invalid_request(
         50011,
         format!(
@@ -196,8 +192,8 @@ fn not_registered(redirect_uri: &str, client: &App) -> Refusal {
     )
 }
 
-fn unsupported_response_type(other: &str) -> Refusal {
-    Refusal::new(
+fn unsupported_response_type(other: &str) -> OAuthError {
+    OAuthError::new(
         70005,
         "unsupported_response_type",
         format!(
@@ -206,7 +202,7 @@ fn unsupported_response_type(other: &str) -> Refusal {
     )
 }
 
-fn unsupported_response_mode(other: &str) -> Refusal {
+fn unsupported_response_mode(other: &str) -> OAuthError {
     invalid_request(
         70007,
         format!(

@@ -1,4 +1,4 @@
-//! App registrations: replace or remove the certificates of one.
+//! Replaces or removes the certificates of an app registration.
 
 use actix_web::{HttpResponse, http::StatusCode, web};
 use serde::Deserialize;
@@ -10,18 +10,17 @@ use crate::idp::{
     registrations::Registrations,
 };
 
-/// The certificates to register.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Certificates {
-    /// PEM, one certificate each.
+    /// In PEM, one certificate each.
     certificates: Vec<String>,
-    /// They have been taken back by their issuer.
+    /// Whether their issuer has revoked them.
     #[serde(default)]
     revoked: bool,
 }
 
-/// `PUT /_control/apps/{client_id}/certificates`: these in place of those registered before.
+/// `PUT /_control/apps/{client_id}/certificates`: replaces the registered certificates.
 pub async fn replace_certificates(
     registrations: web::Data<Registrations>,
     client_id: web::Path<String>,
@@ -40,7 +39,7 @@ pub async fn replace_certificates(
     }
 }
 
-/// `DELETE /_control/apps/{client_id}/certificates`: none at all.
+/// `DELETE /_control/apps/{client_id}/certificates`: removes all of them.
 pub async fn remove_certificates(
     registrations: web::Data<Registrations>,
     client_id: web::Path<String>,

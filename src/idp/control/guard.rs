@@ -1,4 +1,4 @@
-//! Who may use the control interface: programs on this machine, and no web page that a browser on it shows.
+//! Admits programs on this machine to the control interface, and no web page that a browser on it shows.
 
 use actix_web::{
     Error,
@@ -9,22 +9,22 @@ use actix_web::{
 };
 
 use super::problem::problem;
-use crate::serve::local_programs::{self, Objection};
+use crate::serve::loopback_guard::{self, Rejection};
 
-/// Middleware: refuses every request that did not come straight from a local program.
+/// Middleware: rejects every request that is not a direct request of a local program.
 ///
 /// # Errors
-/// Those of the service it wraps.
+/// Those of the wrapped service.
 pub async fn only_local_programs<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
-    let reason = match local_programs::objection(&request) {
+    let reason = match loopback_guard::rejection(&request) {
         None => return Ok(next.call(request).await?.map_into_left_body()),
-        Some(Objection::AnotherMachine) => "only this machine may use the control interface",
-        Some(Objection::WebPage) => "no web page may use the control interface",
-        Some(Objection::ForeignHost) => "the control interface goes by localhost and 127.0.0.1 only",
+        Some(Rejection::RemoteAddress) => "only this machine may use the control interface",
+        Some(Rejection::WebPage) => "no web page may use the control interface",
+        Some(Rejection::ForeignHost) => "address the control interface as localhost or 127.0.0.1",
     };
-    let refusal = problem(StatusCode::FORBIDDEN, reason).map_into_right_body();
-    Ok(request.into_response(refusal))
+    let response = problem(StatusCode::FORBIDDEN, reason).map_into_right_body();
+    Ok(request.into_response(response))
 }

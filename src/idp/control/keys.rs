@@ -1,4 +1,4 @@
-//! Signing keys: rotate, and stop publishing one.
+//! Rotates and removes signing keys.
 
 use actix_web::{HttpResponse, error::BlockingError, http::StatusCode, web};
 use serde_json::json;
@@ -6,24 +6,24 @@ use serde_json::json;
 use super::problem::problem;
 use crate::idp::signing_keys::{KeyError, KeyRing};
 
-/// `GET /_control/keys`: the published keys' ids, the signing one last.
+/// `GET /_control/keys`: the ids of the published keys; the last one signs.
 pub async fn list(keys: web::Data<KeyRing>) -> HttpResponse {
     kids(&keys)
 }
 
-/// `POST /_control/keys/rotate`: signs with a new key from now on; the older ones stay published.
+/// `POST /_control/keys/rotate`: starts to sign with a new key. The older keys stay published.
 pub async fn rotate(keys: web::Data<KeyRing>) -> HttpResponse {
     let ring = keys.clone();
-    answer(&keys, web::block(move || ring.rotate().map(|_| true)).await)
+    response(&keys, web::block(move || ring.rotate().map(|_| true)).await)
 }
 
 /// `DELETE /_control/keys/{kid}`: stops publishing a key and discards it.
 pub async fn remove(keys: web::Data<KeyRing>, kid: web::Path<String>) -> HttpResponse {
     let ring = keys.clone();
-    answer(&keys, web::block(move || ring.remove(&kid)).await)
+    response(&keys, web::block(move || ring.remove(&kid)).await)
 }
 
-fn answer(keys: &KeyRing, done: Result<Result<bool, KeyError>, BlockingError>) -> HttpResponse {
+fn response(keys: &KeyRing, done: Result<Result<bool, KeyError>, BlockingError>) -> HttpResponse {
     match done {
         Ok(Ok(true)) => kids(keys),
         Ok(Ok(false)) => problem(StatusCode::NOT_FOUND, "no such key is published"),

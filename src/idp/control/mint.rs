@@ -1,4 +1,4 @@
-//! Mints any token, right or wrong in any way: what an API must refuse has to come from somewhere.
+//! Mints any token, valid or invalid in any way: an API's tests need tokens that the API must reject.
 
 use std::sync::OnceLock;
 
@@ -12,8 +12,8 @@ use super::problem::problem;
 use crate::{
     config::{IdpUser, TokenVersion},
     idp::{
-        claims::{self, ClientProof, SignedIn, Validity},
-        error::Refusal,
+        claims::{self, ClientAuthMethod, SignedInUser, Validity},
+        error::OAuthError,
         random,
         scope::{self, Scope},
         signing_keys::{KeyError, SigningKey, compact, signing_input},
@@ -21,29 +21,29 @@ use crate::{
     },
 };
 
-/// What token to make: a right one, then changed as told.
+/// The token to mint: a valid one, changed as requested.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MintRequest {
     #[serde(default)]
     kind: Kind,
-    /// The calling application; the audience of an ID token.
+    /// The calling application, or the audience of an ID token.
     client_id: String,
-    /// The user's object id; the first user when absent.
+    /// Object id of the user; by default the first user.
     oid: Option<String>,
-    /// In place of `oid`: an object id, an e-mail address or the part before its `@`, or a name, in any case.
+    /// Alternative to `oid`: an object id, an e-mail address or the part before its `@`, or a name, in any case.
     user: Option<String>,
     /// As in an authorization request, or `{resource}/.default` for an app-only token.
     scope: String,
-    /// Form of an access token, in place of the API's registered one.
+    /// Format of an access token; by default the one that the API's registration names.
     token_version: Option<TokenVersion>,
-    /// Claims to set, after all else.
+    /// Claims to set, after everything else.
     #[serde(default)]
     claims: Map<String, Value>,
     /// Claims to leave out.
     #[serde(default)]
     remove_claims: Vec<String>,
-    /// Header parameters to set, after all else, `alg` included: the signature stays what `sign_with` makes.
+    /// Header parameters to set, after everything else, including `alg`. The signature remains the one of `sign_with`.
     #[serde(default)]
     header: Map<String, Value>,
     /// Header parameters to leave out.
@@ -66,28 +66,26 @@ enum Kind {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum SignWith {
-    /// RS256 by the current key, as all real tokens.
+    /// RS256 with the current key, as in real tokens.
     #[default]
     Current,
-    /// RS256 by the oldest published key.
+    /// RS256 with the oldest published key.
     Oldest,
-    /// RS256 by a key that nobody publishes, under the current key's name.
+    /// RS256 with an unpublished key, but with the current key's `kid`.
     Foreign,
-    /// Not at all: `alg` is `none`, the signature empty.
+    /// No signature, and `alg` is `none`.
     None,
-    /// HS256 with the current key's public half (PEM) as the secret.
+    /// HS256 with the current public key (PEM) as the secret.
     HmacWithPublicKey,
-    /// PS256 by the current key.
     Ps256,
-    /// RS384 by the current key.
     Rs384,
 }
 
 /// `POST /_control/tokens`
 pub async fn mint(idp: web::Data<Idp>, request: web::Json<MintRequest>) -> HttpResponse {
     match web::block(move || make(&idp, &request)).await {
-        Ok(Ok(answer)) => HttpResponse::Ok().json(answer),
-        Ok(Err(MintError::Request(refusal))) => problem(StatusCode::BAD_REQUEST, refusal.sentence()),
+        Ok(Ok(minted)) => HttpResponse::Ok().json(minted),
+        Ok(Err(MintError::Request(error))) => problem(StatusCode::BAD_REQUEST, error.sentence()),
         Ok(Err(MintError::Key(error))) => problem(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
         Err(error) => problem(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
     }
@@ -95,21 +93,21 @@ pub async fn mint(idp: web::Data<Idp>, request: web::Json<MintRequest>) -> HttpR
 
 #[derive(Debug, thiserror::Error)]
 enum MintError {
-    #[error("refused")]
-    Request(Refusal),
+    #[error("invalid request")]
+    Request(OAuthError),
     #[error(transparent)]
     Key(#[from] KeyError),
 }
 
 fn make(idp: &Idp, request: &MintRequest) -> Result<Value, MintError> {
-    let mut claims = right_claims(idp, request).map_err(MintError::Request)?;
+    let mut claims = valid_claims(idp, request).map_err(MintError::Request)?;
     claims.retain(|name, _| !request.remove_claims.contains(name));
     claims.extend(request.claims.clone());
     let token = sign(idp, request, &claims)?;
     Ok(json!({ "token": token, "claims": claims }))
 }
 
-fn right_claims(idp: &Idp, request: &MintRequest) -> Result<Map<String, Value>, Refusal> {
+fn valid_claims(idp: &Idp, request: &MintRequest) -> Result<Map<String, Value>, OAuthError> {
     let tenant = idp.authority.domain();
     let client = idp.registrations.client(&request.client_id, tenant)?;
     let now = idp.clock.now();
@@ -125,20 +123,20 @@ fn right_claims(idp: &Idp, request: &MintRequest) -> Result<Map<String, Value>, 
         return Ok(claims::app_only_token(
             &idp.authority,
             client,
-            ClientProof::Certificate,
+            ClientAuthMethod::Certificate,
             &resource,
             validity,
         ));
     }
     let user = user(idp, request)?;
     let sid = random::guid();
-    let signed_in = SignedIn { user, sid: &sid };
+    let signed_in = SignedInUser { user, sid: &sid };
     Ok(match request.kind {
         Kind::Id => claims::id_token(&idp.authority, client, signed_in, None, validity),
         _ => claims::access_token(
             &idp.authority,
             client,
-            ClientProof::Certificate,
+            ClientAuthMethod::Certificate,
             &resource,
             signed_in,
             validity,
@@ -146,27 +144,27 @@ fn right_claims(idp: &Idp, request: &MintRequest) -> Result<Map<String, Value>, 
     })
 }
 
-fn user<'a>(idp: &'a Idp, request: &MintRequest) -> Result<&'a IdpUser, Refusal> {
+fn user<'a>(idp: &'a Idp, request: &MintRequest) -> Result<&'a IdpUser, OAuthError> {
     let users = idp.registrations.users();
-    let no_user = |message: String| Refusal::new(50034, "invalid_request", message);
+    let no_user = |message: String| OAuthError::new(50034, "invalid_request", message);
     if let Some(oid) = &request.oid {
         return idp
             .registrations
             .user(oid)
             .ok_or_else(|| no_user(format!("There is no user {oid}.")));
     }
-    let Some(wanted) = &request.user else {
+    let Some(name) = &request.user else {
         return users.first().ok_or_else(|| no_user("There are no users.".to_owned()));
     };
     let is_called = |user: &&IdpUser| {
         let before_at = user.email.split('@').next().unwrap_or_default();
         [user.oid.as_str(), &user.email, before_at, &user.name]
             .iter()
-            .any(|name| name.eq_ignore_ascii_case(wanted))
+            .any(|known| known.eq_ignore_ascii_case(name))
     };
     users.iter().find(is_called).ok_or_else(|| {
         let known: Vec<_> = users.iter().map(|user| user.email.as_str()).collect();
-        no_user(format!("There is no user {wanted}; there are {}.", known.join(", ")))
+        no_user(format!("There is no user {name}. The users are {}.", known.join(", ")))
     })
 }
 
@@ -192,7 +190,7 @@ fn sign(idp: &Idp, request: &MintRequest, claims: &Map<String, Value>) -> Result
     let private_key = || key.private_key().private_key_to_pkcs8();
     match request.sign_with {
         SignWith::Current | SignWith::Oldest => compact(&header, claims, key.signer()),
-        SignWith::Foreign => compact(&header, claims, foreign_key()?.signer()),
+        SignWith::Foreign => compact(&header, claims, unpublished_key()?.signer()),
         SignWith::None => Ok(format!("{}.", signing_input(&header, claims))),
         SignWith::HmacWithPublicKey => {
             let secret = key.private_key().public_key_to_pem()?;
@@ -206,8 +204,8 @@ fn sign(idp: &Idp, request: &MintRequest, claims: &Map<String, Value>) -> Result
     }
 }
 
-/// One key for all forged tokens: making one takes a while, and none is published.
-fn foreign_key() -> Result<&'static SigningKey, KeyError> {
+/// One key for all forged tokens: generating a key takes a while.
+fn unpublished_key() -> Result<&'static SigningKey, KeyError> {
     static KEY: OnceLock<SigningKey> = OnceLock::new();
     if let Some(key) = KEY.get() {
         return Ok(key);

@@ -1,4 +1,4 @@
-//! How the control interface reports an error.
+//! Error responses of the control interface.
 
 use actix_web::{HttpResponse, http::StatusCode};
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! Delays requests, or answers them with 503, as the fault in force says.
+//! Delays requests, or answers them with 503, on demand.
 
 use std::time::Duration;
 
@@ -12,29 +12,29 @@ use actix_web::{
 };
 
 use crate::idp::{
-    faults::{Fault, Faults},
+    faults::{FaultInjection, FaultInjector},
     paths::is_control,
 };
 
-/// Middleware: does to a request what the fault in force says. Requests to the control interface are spared.
+/// Middleware: applies the failures in force, except to requests for the control interface.
 ///
 /// # Errors
-/// Those of the service it wraps.
+/// Those of the wrapped service.
 pub async fn inject<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
-    let fault = match request.app_data::<web::Data<Faults>>() {
-        Some(faults) if !is_control(request.path()) => faults.for_path(request.path()),
-        _ => Fault::default(),
+    let faults = match request.app_data::<web::Data<FaultInjector>>() {
+        Some(injector) if !is_control(request.path()) => injector.for_path(request.path()),
+        _ => FaultInjection::default(),
     };
-    if fault.slow_ms > 0 {
-        sleep(Duration::from_millis(fault.slow_ms)).await;
+    if faults.slow_ms > 0 {
+        sleep(Duration::from_millis(faults.slow_ms)).await;
     }
-    if fault.down {
+    if faults.down {
         return Ok(request.into_response(
             HttpResponse::ServiceUnavailable()
-                .body("down, as told")
+                .body("down, because a test requested it")
                 .map_into_right_body(),
         ));
     }

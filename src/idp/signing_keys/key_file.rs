@@ -1,4 +1,4 @@
-//! The file of signing keys, with mode 0600: private keys and their certificates, oldest first.
+//! The key file, with mode 0600: private keys and their certificates, oldest first.
 
 use std::{path::Path, sync::Arc};
 
@@ -9,27 +9,27 @@ use zeroize::Zeroizing;
 use super::{KeyError, MAX_KEYS, SigningKey};
 use crate::trusted_file::{self, Readers, TrustedFileError};
 
-/// Some 4 KB for each of [`MAX_KEYS`] keys.
+/// About 4 KB for each of [`MAX_KEYS`] keys.
 const MAX_BYTES: u64 = 256 * 1024;
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Kept {
-    keys: Vec<KeptKey>,
+struct StoredKeys {
+    keys: Vec<StoredKey>,
 }
 
 /// Both in PEM.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct KeptKey {
+struct StoredKey {
     private_key: Zeroizing<String>,
     certificate: String,
 }
 
-/// Reads the keys; `None` when there is no file.
+/// Reads the keys; `None` if there is no file.
 ///
 /// # Errors
-/// When the file is there, and is not one that this program wrote for this account.
+/// When the file exists, but this program did not write it for this account.
 pub(super) fn read(path: &Path) -> Result<Option<Vec<SigningKey>>, KeyError> {
     let unusable = |reason: String| KeyError::File {
         path: path.to_owned(),
@@ -38,41 +38,42 @@ pub(super) fn read(path: &Path) -> Result<Option<Vec<SigningKey>>, KeyError> {
     let text = match trusted_file::read(path, Readers::OwnerOnly, MAX_BYTES) {
         Ok(text) => Zeroizing::new(text),
         Err(TrustedFileError::NotFound) => return Ok(None),
-        // Its folder cannot be used, which `write` reports.
+        // The folder cannot be used: `write` reports that.
         Err(_) if path.symlink_metadata().is_err() => return Ok(None),
         Err(error) => return Err(unusable(error.to_string())),
     };
-    // The parser's own message may quote the file, which holds private keys.
-    let kept: Kept =
+    // The parser's message may quote the file, which holds private keys.
+    let stored: StoredKeys =
         serde_json::from_slice(&text).map_err(|_| unusable("it is not a key file that serve-idp wrote".to_owned()))?;
-    if kept.keys.is_empty() || kept.keys.len() > MAX_KEYS {
+    if stored.keys.is_empty() || stored.keys.len() > MAX_KEYS {
         return Err(unusable(format!(
-            "it holds {} keys, and not 1 to {MAX_KEYS}",
-            kept.keys.len()
+            "it holds {} keys instead of 1 to {MAX_KEYS}",
+            stored.keys.len()
         )));
     }
-    let keys = kept
+    let keys = stored
         .keys
         .iter()
         .map(|key| signing_key(key).map_err(|reason| unusable(reason.to_owned())));
     keys.collect::<Result<_, _>>().map(Some)
 }
 
-fn signing_key(kept: &KeptKey) -> Result<SigningKey, &'static str> {
-    let key = PKey::private_key_from_pem(kept.private_key.as_bytes()).map_err(|_| "a private key in it is not PEM")?;
-    let certificate = X509::from_pem(kept.certificate.as_bytes()).map_err(|_| "a certificate in it is not PEM")?;
+fn signing_key(stored: &StoredKey) -> Result<SigningKey, &'static str> {
+    let key =
+        PKey::private_key_from_pem(stored.private_key.as_bytes()).map_err(|_| "a private key in it is not PEM")?;
+    let certificate = X509::from_pem(stored.certificate.as_bytes()).map_err(|_| "a certificate in it is not PEM")?;
     if !certificate.public_key().is_ok_and(|public| public.public_eq(&key)) {
         return Err("a private key and its certificate do not belong together");
     }
     SigningKey::new(key, &certificate).map_err(|_| "a private key in it cannot sign RS256")
 }
 
-/// Writes the keys in place of those from before.
+/// Writes the keys and replaces the file.
 ///
 /// # Errors
-/// What happened, without the path.
+/// The cause, without the path.
 pub(super) fn write(path: &Path, keys: &[Arc<SigningKey>]) -> Result<(), String> {
-    let kept = |key: &Arc<SigningKey>| {
+    let stored = |key: &Arc<SigningKey>| {
         let pem = key
             .private_key
             .private_key_to_pem_pkcs8()
@@ -80,15 +81,15 @@ pub(super) fn write(path: &Path, keys: &[Arc<SigningKey>]) -> Result<(), String>
         let private_key = String::from_utf8(pem)
             .map(Zeroizing::new)
             .map_err(|error| error.to_string())?;
-        Ok(KeptKey {
+        Ok(StoredKey {
             private_key,
             certificate: key.certificate_pem()?,
         })
     };
-    let kept = Kept {
-        keys: keys.iter().map(kept).collect::<Result<_, String>>()?,
+    let stored = StoredKeys {
+        keys: keys.iter().map(stored).collect::<Result<_, String>>()?,
     };
-    let text = serde_json::to_vec_pretty(&kept)
+    let text = serde_json::to_vec_pretty(&stored)
         .map(Zeroizing::new)
         .map_err(|error| error.to_string())?;
     trusted_file::replace(path, &text).map_err(|error| error.to_string())
@@ -111,14 +112,14 @@ mod tests {
     fn keys_outlive_a_restart_with_every_rotation_and_removal() {
         let folder = tempfile::tempdir().unwrap();
         let file = Some(folder.path().join("keys.json"));
-        let first = KeyRing::open(file.clone()).unwrap();
-        assert_eq!(kids(&KeyRing::open(file.clone()).unwrap()), kids(&first));
+        let first = KeyRing::load(file.clone()).unwrap();
+        assert_eq!(kids(&KeyRing::load(file.clone()).unwrap()), kids(&first));
         let new = first.rotate().unwrap();
-        let again = KeyRing::open(file.clone()).unwrap();
+        let again = KeyRing::load(file.clone()).unwrap();
         assert_eq!(kids(&again), kids(&first));
         assert_eq!(again.current().unwrap().kid, new.kid, "the newest signs");
         assert!(again.remove(&kids(&first)[0]).unwrap());
-        assert_eq!(kids(&KeyRing::open(file).unwrap()), std::slice::from_ref(&new.kid));
+        assert_eq!(kids(&KeyRing::load(file).unwrap()), std::slice::from_ref(&new.kid));
         assert_eq!(
             fs::metadata(folder.path().join("keys.json"))
                 .unwrap()
@@ -133,11 +134,17 @@ mod tests {
     fn a_file_that_cannot_be_used_is_named_and_left_as_it_is() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("keys.json");
-        drop(KeyRing::open(Some(path.clone())).unwrap());
+        drop(KeyRing::load(Some(path.clone())).unwrap());
         let good = fs::read_to_string(&path).unwrap();
         let other = folder.path().join("other.json");
-        drop(KeyRing::open(Some(other.clone())).unwrap());
-        let certificate = |text: &str| serde_json::from_str::<Kept>(text).unwrap().keys.remove(0).certificate;
+        drop(KeyRing::load(Some(other.clone())).unwrap());
+        let certificate = |text: &str| {
+            serde_json::from_str::<StoredKeys>(text)
+                .unwrap()
+                .keys
+                .remove(0)
+                .certificate
+        };
         let (own, foreign) = (certificate(&good), certificate(&fs::read_to_string(&other).unwrap()));
         let quoted = |pem: &str| serde_json::to_string(pem).unwrap();
         for (content, mode, reason) in [
@@ -147,7 +154,7 @@ mod tests {
                 0o600,
                 "it is not a key file that serve-idp wrote",
             ),
-            (r#"{"keys":[]}"#.to_owned(), 0o600, "it holds 0 keys, and not 1 to 20"),
+            (r#"{"keys":[]}"#.to_owned(), 0o600, "it holds 0 keys instead of 1 to 20"),
             (
                 good.replace("BEGIN PRIVATE", "BEGIN PRIVATE PRIVATE"),
                 0o600,
@@ -167,7 +174,7 @@ mod tests {
         ] {
             fs::write(&path, &content).unwrap();
             fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
-            let error = KeyRing::open(Some(path.clone())).err().expect(reason).to_string();
+            let error = KeyRing::load(Some(path.clone())).err().expect(reason).to_string();
             assert!(
                 error.contains(&path.display().to_string()) && error.contains(reason),
                 "{error}"
@@ -178,7 +185,7 @@ mod tests {
         fs::remove_file(&path).unwrap();
         symlink(&other, &path).unwrap();
         assert!(
-            KeyRing::open(Some(path))
+            KeyRing::load(Some(path))
                 .err()
                 .unwrap()
                 .to_string()
@@ -190,17 +197,17 @@ mod tests {
     fn many_rotations_leave_the_newest_keys() {
         let folder = tempfile::tempdir().unwrap();
         let file = Some(folder.path().join("keys.json"));
-        let ring = KeyRing::open(file.clone()).unwrap();
+        let ring = KeyRing::load(file.clone()).unwrap();
         for _ in 0..MAX_KEYS {
             ring.rotate().unwrap();
         }
         assert_eq!(ring.all().len(), MAX_KEYS);
-        assert_eq!(kids(&KeyRing::open(file).unwrap()), kids(&ring));
+        assert_eq!(kids(&KeyRing::load(file).unwrap()), kids(&ring));
     }
 
     #[test]
     fn without_a_folder_to_write_to_the_keys_are_in_memory_only() {
-        let ring = KeyRing::open(Some("/proc/blogctl/keys.json".into())).unwrap();
+        let ring = KeyRing::load(Some("/proc/blogctl/keys.json".into())).unwrap();
         assert_eq!(ring.all().len(), 1);
     }
 }

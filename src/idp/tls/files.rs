@@ -1,4 +1,4 @@
-//! Makes the certificate authority and the certificate for localhost, keeps them, and renews them before they expire.
+//! Creates and stores the CA and the certificate for localhost, and renews them before they expire.
 
 use std::{
     fs::{self, DirBuilder, OpenOptions},
@@ -18,15 +18,15 @@ use super::{TlsError, TlsFiles};
 
 const CA_DAYS: u64 = 10 * 365;
 const CERTIFICATE_DAYS: u64 = 365;
-/// Renewed when it would expire within this.
+/// A certificate is renewed this many days before it expires.
 const RENEW_DAYS: u32 = 30;
 
-/// Makes what is missing or about to expire in `folder`, and says where everything is.
+/// Creates what is missing or about to expire in `folder`.
 ///
 /// # Errors
-/// When the folder cannot be used, or a certificate cannot be made.
+/// When the folder cannot be used, or no certificate can be created.
 pub fn prepare(folder: &Path) -> Result<TlsFiles, TlsError> {
-    let files = TlsFiles::within(folder);
+    let files = TlsFiles::in_folder(folder);
     let folder_error = |source| TlsError::File {
         path: folder.to_owned(),
         source,
@@ -36,19 +36,19 @@ pub fn prepare(folder: &Path) -> Result<TlsFiles, TlsError> {
         .mode(0o700)
         .create(folder)
         .map_err(folder_error)?;
-    if !is_good_for_a_while(&files.ca)? || !files.ca_key.exists() {
+    if !is_valid_for_a_while(&files.ca)? || !files.ca_key.exists() {
         let key = KeyPair::generate()?;
         let certificate = ca_params()?.self_signed(&key)?;
         write_private(&files.ca_key, &key.serialize_pem())?;
         write(&files.ca, &certificate.pem())?;
     }
-    if !is_good_for_a_while(&files.certificate)? || !files.key.exists() || !is_signed_by_ca(&files)? {
+    if !is_valid_for_a_while(&files.certificate)? || !files.key.exists() || !is_signed_by_ca(&files)? {
         let ca_key = KeyPair::from_pem(&read(&files.ca_key)?).map_err(|error| TlsError::Damaged {
             path: files.ca_key.clone(),
             reason: error.to_string(),
         })?;
         let key = KeyPair::generate()?;
-        // The same parameters give the same name and key identifier as in the file.
+        // The same parameters produce the same name and key identifier as in the CA file.
         let certificate = localhost_params()?.signed_by(&key, &Issuer::new(ca_params()?, ca_key))?;
         write_private(&files.key, &key.serialize_pem())?;
         write(&files.certificate, &certificate.pem())?;
@@ -78,11 +78,11 @@ fn localhost_params() -> Result<CertificateParams, rcgen::Error> {
     Ok(params)
 }
 
-/// From yesterday, for clocks that differ, until `days` from today.
+/// From yesterday, to tolerate clock skew, until `days` from today.
 fn set_validity(params: &mut CertificateParams, days: u64) {
     let today = Utc::now().date_naive();
     let date = |date: chrono::NaiveDate| {
-        // Months and days of a calendar date fit.
+        // Cannot fail: months and days of a date fit.
         let [month, day] = [date.month(), date.day()].map(|number| u8::try_from(number).unwrap_or(1));
         date_time_ymd(date.year(), month, day)
     };
@@ -90,8 +90,8 @@ fn set_validity(params: &mut CertificateParams, days: u64) {
     params.not_after = date(today.checked_add_days(Days::new(days)).unwrap_or(today));
 }
 
-/// Whether there is a certificate, valid for longer than [`RENEW_DAYS`].
-fn is_good_for_a_while(path: &Path) -> Result<bool, TlsError> {
+/// Whether there is a certificate that is valid for more than [`RENEW_DAYS`].
+fn is_valid_for_a_while(path: &Path) -> Result<bool, TlsError> {
     if !path.exists() {
         return Ok(false);
     }
@@ -135,7 +135,7 @@ fn write_private(path: &Path, text: &str) -> Result<(), TlsError> {
     write_with_mode(path, text, 0o600)
 }
 
-/// Written aside and moved into place: nobody ever reads half a file, nor one with another file's mode.
+/// Writes a temporary file and renames it, so that no reader sees half a file or the mode of another file.
 fn write_with_mode(path: &Path, text: &str, mode: u32) -> Result<(), TlsError> {
     let aside = path.with_extension(format!("{}.new", std::process::id()));
     let written = (|| -> io::Result<()> {
@@ -149,7 +149,7 @@ fn write_with_mode(path: &Path, text: &str, mode: u32) -> Result<(), TlsError> {
         fs::rename(&aside, path)
     })();
     written.map_err(|source| {
-        // Best effort: what is left over is of no use.
+        // Best effort: a leftover temporary file does no harm.
         let _ = fs::remove_file(&aside);
         TlsError::File {
             path: path.to_owned(),

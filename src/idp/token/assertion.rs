@@ -1,32 +1,33 @@
-//! Verifies a client assertion whole (RFC 7523 §3, `certificate-credentials.md`).
+//! Verifies a client assertion (RFC 7523 §3, `certificate-credentials.md`).
 //!
-//! Which key verifies is decided by the registration alone: `x5c`, `jwk`, `jku` and `x5u` in the header are the sender's
-//! word about itself, and are ignored. In strict mode only the best form passes; otherwise what real clients send and
-//! Entra takes does too: padded thumbprints, fractional times, no `nbf`, one `jti` for several requests.
+//! Only the registration decides which key verifies: `x5c`, `jwk`, `jku` and `x5u` in the header come from the sender,
+//! and are ignored. Strict mode accepts only the best form. Otherwise the emulator accepts what real clients send and
+//! Entra accepts: padded thumbprints, fractional times, no `nbf`, one `jti` for several requests.
 
 mod parts;
 pub mod times;
 
-pub use self::parts::Parts;
+pub use self::parts::JwtParts;
 use self::parts::{Thumbprint, not_strict};
 use crate::idp::{
     certificate::RegisteredCertificate,
     clock,
-    error::{Refusal, invalid_client},
+    error::{OAuthError, invalid_client},
     registrations::App,
     state::Idp,
 };
 
-/// Verifies an assertion sent to `/{tenant}/oauth2/v2.0/token` by `client`.
+/// Verifies an assertion that `client` sent to `/{tenant}/oauth2/v2.0/token`.
 ///
 /// # Errors
-/// AADSTS50027 when it is not a JWT, 5002738 for its algorithm, 5002723 when it names no certificate, 700027 when that is
-/// not registered for this client, out of date, or did not sign it, 7000214 when it was revoked, 700021 and 700023 for who
-/// it is from and for, 700024 for its times, 90014 for what is missing, 70002 for what only strict mode refuses.
-pub fn verify(idp: &Idp, tenant: &str, client: &App, assertion: &str) -> Result<(), Refusal> {
+/// AADSTS50027 if it is not a JWT, 5002738 for its algorithm, 5002723 if it names no certificate, 700027 if that
+/// certificate is not registered for this client, not valid now, or does not verify the signature, 7000214 if it is
+/// revoked, 700021 for issuer and subject, 700023 for the audience, 700024 for the times, 90014 for a missing claim,
+/// 70002 for what only strict mode rejects.
+pub fn verify(idp: &Idp, tenant: &str, client: &App, assertion: &str) -> Result<(), OAuthError> {
     let now = idp.clock.now();
-    let parts = Parts::read(assertion)?;
-    let thumbprint = Thumbprint::of(&parts.header, idp.strict)?;
+    let parts = JwtParts::parse(assertion)?;
+    let thumbprint = Thumbprint::from_header(&parts.header, idp.strict)?;
     let certificate = registered(client, &thumbprint, now)?;
     let verifier = certificate
         .verifier(parts.alg()?)
@@ -40,31 +41,31 @@ pub fn verify(idp: &Idp, tenant: &str, client: &App, assertion: &str) -> Result<
             format!(
                 "Client assertion contains an invalid signature. [Reason - The key was found, but use of the key to verify \
                  the signature failed., Thumbprint of key used by client: '{thumbprint}'{}]",
-                see_keys(client)
+                portal_hint(client)
             ),
         ));
     }
     check_parties(idp, tenant, client, &parts)?;
     let expires_at = times::check(&parts.claims, now, idp.strict)?;
     if idp.strict {
-        demand_new_jti(idp, client, &parts, expires_at, now)?;
+        check_jti_is_new(idp, client, &parts, expires_at, now)?;
     }
     Ok(())
 }
 
-/// The certificate that the assertion names, among those registered for this client and no other.
-fn registered(client: &App, thumbprint: &Thumbprint, now: i64) -> Result<RegisteredCertificate, Refusal> {
+/// The certificate that the assertion names, among those registered for this client.
+fn registered(client: &App, thumbprint: &Thumbprint, now: i64) -> Result<RegisteredCertificate, OAuthError> {
     let found = client
         .certificates()
         .into_iter()
-        .find(|certificate| thumbprint.is_of(certificate));
+        .find(|certificate| thumbprint.matches(certificate));
     let Some(certificate) = found else {
         return Err(invalid_client(
             700_027,
             format!(
                 "The certificate with identifier used to sign the client assertion is not registered on application. \
                  [Reason - The key was not found., Thumbprint of key used by client: '{thumbprint}'{}]",
-                see_keys(client)
+                portal_hint(client)
             ),
         ));
     };
@@ -85,17 +86,17 @@ fn registered(client: &App, thumbprint: &Thumbprint, now: i64) -> Result<Registe
             format!(
                 "Client assertion contains an invalid signature. [Reason - The key used is {what}., Thumbprint of key used \
                  by client: '{thumbprint}', Found key 'Start={}, End={}'{}]",
-                clock::iso(certificate.not_before),
-                clock::iso(certificate.not_after),
-                see_keys(client)
+                clock::rfc3339(certificate.not_before),
+                clock::rfc3339(certificate.not_after),
+                portal_hint(client)
             ),
         ));
     }
     Ok(certificate)
 }
 
-/// RFC 7523 §3, rules 1 to 3: issuer and subject are the client, the audience is this token endpoint.
-fn check_parties(idp: &Idp, tenant: &str, client: &App, parts: &Parts) -> Result<(), Refusal> {
+/// RFC 7523 §3, rules 1 to 3: issuer and subject are the client, and the audience is this token endpoint.
+fn check_parties(idp: &Idp, tenant: &str, client: &App, parts: &JwtParts) -> Result<(), OAuthError> {
     for name in ["iss", "sub"] {
         if parts.text(name)? != client.client_id() {
             return Err(invalid_client(
@@ -120,8 +121,8 @@ fn check_parties(idp: &Idp, tenant: &str, client: &App, parts: &Parts) -> Result
     ))
 }
 
-/// RFC 7523 §3, rule 7.
-fn demand_new_jti(idp: &Idp, client: &App, parts: &Parts, expires_at: i64, now: i64) -> Result<(), Refusal> {
+/// RFC 7523 §3, rule 7: the server may reject a repeated `jti`.
+fn check_jti_is_new(idp: &Idp, client: &App, parts: &JwtParts, expires_at: i64, now: i64) -> Result<(), OAuthError> {
     let name = format!("{}|{}", client.client_id(), parts.text("jti")?);
     let is_new = idp
         .assertions_seen
@@ -135,8 +136,8 @@ fn demand_new_jti(idp: &Idp, client: &App, parts: &Parts, expires_at: i64, now: 
     }
 }
 
-/// AADSTS5002738: no algorithm that Entra takes.
-pub fn unsupported_algorithm(alg: &str) -> Refusal {
+/// AADSTS5002738: Entra does not accept this algorithm.
+pub fn unsupported_algorithm(alg: &str) -> OAuthError {
     invalid_client(
         5_002_738,
         format!(
@@ -146,7 +147,7 @@ pub fn unsupported_algorithm(alg: &str) -> Refusal {
     )
 }
 
-fn see_keys(client: &App) -> String {
+fn portal_hint(client: &App) -> String {
     format!(
         ", Please visit the Azure Portal, Graph Explorer or directly use MS Graph to see configured keys for app Id '{}'",
         client.client_id()

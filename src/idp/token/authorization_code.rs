@@ -2,8 +2,8 @@
 
 use super::response::{self, TokenResponse, UserTokens};
 use crate::idp::{
-    claims::ClientProof,
-    error::Refusal,
+    claims::ClientAuthMethod,
+    error::OAuthError,
     parameters::Parameters,
     registrations::App,
     requested_claims::RequestedClaims,
@@ -11,11 +11,16 @@ use crate::idp::{
     state::Idp,
 };
 
-/// Exchanges a code, once, for tokens.
+/// Redeems a code, once, for tokens.
 ///
 /// # Errors
-/// Those of [`crate::idp::grants::Grants::redeem_code`], and AADSTS70011 for a scope beyond the one that the user saw.
-pub fn exchange(idp: &Idp, client: &App, proof: ClientProof, form: &Parameters) -> Result<TokenResponse, Refusal> {
+/// Those of [`crate::idp::grants::Grants::redeem_code`], and AADSTS70011 for a scope that exceeds the authorized one.
+pub fn exchange(
+    idp: &Idp,
+    client: &App,
+    auth_method: ClientAuthMethod,
+    form: &Parameters,
+) -> Result<TokenResponse, OAuthError> {
     let code = form.require("code")?;
     let redirect_uri = form.require("redirect_uri")?;
     let verifier = form.get("code_verifier");
@@ -23,12 +28,15 @@ pub fn exchange(idp: &Idp, client: &App, proof: ClientProof, form: &Parameters) 
         .get("scope")
         .map(|text| Scope::parse(text, &idp.registrations, client, idp.authority.domain()).map(|scope| (text, scope)))
         .transpose()?;
-    let claims = RequestedClaims::read(form)?;
+    let claims = RequestedClaims::parse(form)?;
     let mut code = idp
         .grants
         .redeem_code(code, client.client_id(), redirect_uri, verifier, idp.clock.now())?;
-    code.grant.claims = claims.and(&code.grant.claims);
-    if let Some((text, _)) = asked.as_ref().filter(|(_, scope)| !scope.is_within(&code.grant.scope)) {
+    code.grant.claims = claims.merged_with(&code.grant.claims);
+    if let Some((text, _)) = asked
+        .as_ref()
+        .filter(|(_, scope)| !scope.is_subset_of(&code.grant.scope))
+    {
         return Err(scope::not_valid(text));
     }
     let scope = asked.as_ref().map_or(&code.grant.scope, |(_, scope)| scope);
@@ -38,5 +46,5 @@ pub fn exchange(idp: &Idp, client: &App, proof: ClientProof, form: &Parameters) 
         nonce: code.nonce.as_deref(),
         client_info: form.get("client_info") == Some("1"),
     };
-    response::for_user(idp, client, proof, &tokens)
+    response::for_user(idp, client, auth_method, &tokens)
 }

@@ -1,11 +1,11 @@
-//! Who asks for tokens. A confidential client proves it with a signed assertion (RFC 7523 §2.2), a public one cannot.
+//! Client authentication. A confidential client sends a signed assertion (RFC 7523 §2.2), a public client cannot.
 
 use std::sync::Arc;
 
 use super::{assertion, federated};
 use crate::idp::{
-    claims::ClientProof,
-    error::{Refusal, invalid_client},
+    claims::ClientAuthMethod,
+    error::{OAuthError, invalid_client},
     parameters::Parameters,
     registrations::App,
     state::Idp,
@@ -13,27 +13,27 @@ use crate::idp::{
 
 const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
-/// The client, and how it proved to be the one.
+/// Identifies and authenticates the client.
 ///
 /// # Errors
-/// AADSTS700016 for an unknown client, 7000215 for a secret, 7000218 for no credential, 700025 for a credential of a public
-/// client, and everything that can be wrong with an assertion.
-pub fn authenticate(idp: &Idp, tenant: &str, form: &Parameters) -> Result<(Arc<App>, ClientProof), Refusal> {
+/// AADSTS700016 for an unknown client, 7000215 for a secret, 7000218 for no credential, 700025 for a credential of a
+/// public client, and every error of an assertion.
+pub fn authenticate(idp: &Idp, tenant: &str, form: &Parameters) -> Result<(Arc<App>, ClientAuthMethod), OAuthError> {
     let client_id = form.require("client_id")?;
     let client = Arc::clone(idp.registrations.client(client_id, idp.authority.domain())?);
     let assertion = form.get("client_assertion");
     if client.registration.public_client {
         if assertion.is_some() || form.get("client_secret").is_some() {
-            return Err(Refusal::new(
+            return Err(OAuthError::new(
                 700_025,
                 "unauthorized_client",
                 "Client is public so neither 'client_assertion' nor 'client_secret' should be presented.",
             ));
         }
-        return Ok((client, ClientProof::None));
+        return Ok((client, ClientAuthMethod::None));
     }
     if form.get("client_secret").is_some() {
-        return Err(secret_refused(client_id));
+        return Err(secret_rejected(client_id));
     }
     let assertion = assertion.ok_or_else(|| {
         invalid_client(
@@ -48,16 +48,16 @@ pub fn authenticate(idp: &Idp, tenant: &str, form: &Parameters) -> Result<(Arc<A
             format!("The client assertion type '{assertion_type}' is not supported; it must be '{JWT_BEARER}'."),
         ));
     }
-    if federated::is_meant(&client, assertion) {
+    if federated::is_federated(&client, assertion) {
         federated::verify(&client, assertion, idp.clock.now())?;
     } else {
         assertion::verify(idp, tenant, &client, assertion)?;
     }
-    Ok((client, ClientProof::Certificate))
+    Ok((client, ClientAuthMethod::Certificate))
 }
 
-/// AADSTS7000215: no application of this tenant has a secret, so none can be right.
-pub fn secret_refused(client_id: &str) -> Refusal {
+/// AADSTS7000215: no application of this tenant has a secret, so every secret is wrong.
+pub fn secret_rejected(client_id: &str) -> OAuthError {
     invalid_client(
         7_000_215,
         format!(

@@ -1,4 +1,4 @@
-//! The token endpoint's answer (RFC 6749 §5.1, OpenID Connect Core §3.1.3.3).
+//! The token response (RFC 6749 §5.1, OpenID Connect Core §3.1.3.3).
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::Serialize;
@@ -7,8 +7,8 @@ use serde_json::{Map, Value, json};
 use crate::{
     config::TokenVersion,
     idp::{
-        claims::{self, ClientProof, SignedIn, Validity},
-        error::{Refusal, invalid_grant},
+        claims::{self, ClientAuthMethod, SignedInUser, Validity},
+        error::{OAuthError, invalid_grant},
         grants::Grant,
         registrations::App,
         scope::{Resource, Scope},
@@ -17,11 +17,10 @@ use crate::{
     },
 };
 
-/// Tokens, and what they are good for.
 #[derive(Serialize)]
 pub struct TokenResponse {
     token_type: &'static str,
-    /// Absent in app-only answers.
+    /// Absent in app-only responses.
     #[serde(skip_serializing_if = "Option::is_none")]
     scope: Option<String>,
     expires_in: u64,
@@ -37,26 +36,25 @@ pub struct TokenResponse {
 
 /// What a user's tokens are made from.
 pub struct UserTokens<'a> {
-    /// Who allowed the application what.
     pub grant: &'a Grant,
-    /// The part of it that is asked for now.
+    /// The scope that is requested now.
     pub scope: &'a Scope,
     /// For the ID token.
     pub nonce: Option<&'a str>,
-    /// The client wants to know the account's ids (`client_info=1`, as MSAL does).
+    /// The client requests the ids of the account (`client_info=1`, as MSAL does).
     pub client_info: bool,
 }
 
-/// Tokens for a user. The refresh token is always a new one.
+/// Issues tokens for a user, always with a new refresh token.
 ///
 /// # Errors
-/// AADSTS50034 when the user is no longer there, 90033 when nothing can be signed.
+/// AADSTS50034 if the user does not exist any more, 90033 if signing fails.
 pub fn for_user(
     idp: &Idp,
     client: &App,
-    proof: ClientProof,
+    auth_method: ClientAuthMethod,
     tokens: &UserTokens<'_>,
-) -> Result<TokenResponse, Refusal> {
+) -> Result<TokenResponse, OAuthError> {
     let UserTokens {
         grant,
         scope,
@@ -67,9 +65,16 @@ pub fn for_user(
         .registrations
         .user(&grant.oid)
         .ok_or_else(|| invalid_grant(50034, "The user account does not exist."))?;
-    let signed_in = SignedIn { user, sid: &grant.sid };
+    let signed_in = SignedInUser { user, sid: &grant.sid };
     let (validity, expires_in) = validity(idp);
-    let mut access_claims = claims::access_token(&idp.authority, client, proof, &scope.resource, signed_in, validity);
+    let mut access_claims = claims::access_token(
+        &idp.authority,
+        client,
+        auth_method,
+        &scope.resource,
+        signed_in,
+        validity,
+    );
     access_claims.extend(tokens.grant.claims.as_claims());
     let id_claims = scope
         .openid
@@ -93,13 +98,18 @@ pub fn for_user(
     })
 }
 
-/// A token for the application itself.
+/// Issues a token for the application itself.
 ///
 /// # Errors
-/// AADSTS90033 when nothing can be signed.
-pub fn for_app(idp: &Idp, client: &App, proof: ClientProof, resource: &Resource) -> Result<TokenResponse, Refusal> {
+/// AADSTS90033 if signing fails.
+pub fn for_app(
+    idp: &Idp,
+    client: &App,
+    auth_method: ClientAuthMethod,
+    resource: &Resource,
+) -> Result<TokenResponse, OAuthError> {
     let (validity, expires_in) = validity(idp);
-    let claims = claims::app_only_token(&idp.authority, client, proof, resource, validity);
+    let claims = claims::app_only_token(&idp.authority, client, auth_method, resource, validity);
     Ok(TokenResponse {
         token_type: "Bearer",
         scope: None,
@@ -124,8 +134,8 @@ fn validity(idp: &Idp) -> (Validity, u64) {
     )
 }
 
-/// v1 tokens name the certificate in `x5t` as well (`access-token-claims-reference.md`).
-fn sign_access_token(idp: &Idp, resource: &Resource, claims: &Map<String, Value>) -> Result<String, Refusal> {
+/// v1 tokens name the key also in `x5t` (`access-token-claims-reference.md`).
+fn sign_access_token(idp: &Idp, resource: &Resource, claims: &Map<String, Value>) -> Result<String, OAuthError> {
     let mut header = Map::new();
     if resource.token_version == TokenVersion::V1 {
         let key = idp.signing_keys.current().map_err(cannot_sign)?;
@@ -134,16 +144,16 @@ fn sign_access_token(idp: &Idp, resource: &Resource, claims: &Map<String, Value>
     sign(idp, header, claims)
 }
 
-fn sign(idp: &Idp, mut header: Map<String, Value>, claims: &Map<String, Value>) -> Result<String, Refusal> {
+fn sign(idp: &Idp, mut header: Map<String, Value>, claims: &Map<String, Value>) -> Result<String, OAuthError> {
     header.insert("typ".to_owned(), json!("JWT"));
     let key = idp.signing_keys.current().map_err(cannot_sign)?;
     key.sign(header, claims).map_err(cannot_sign)
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
-fn cannot_sign(error: KeyError) -> Refusal {
-    log::error!("a token cannot be signed: {error}");
-    Refusal::new(
+#[expect(clippy::needless_pass_by_value, reason = "map_err passes the error by value")]
+fn cannot_sign(error: KeyError) -> OAuthError {
+    log::error!("cannot sign a token: {error}");
+    OAuthError::new(
         90033,
         "temporarily_unavailable",
         "A transient error has occurred. Please try again.",

@@ -1,5 +1,6 @@
-//! `NO_PROXY`: what is reached without a proxy. Every form counts that curl, Go (`golang.org/x/net/http/httpproxy`) or Python's
-//! requests understands; where they differ, the one that leaves the proxy out:
+//! `NO_PROXY`: the hosts that are reached without a proxy. Accepts every form that curl, Go
+//! (`golang.org/x/net/http/httpproxy`) or Python's requests accepts. Where they differ, the interpretation without a
+//! proxy counts:
 //!
 //! | entry | matches | understood by |
 //! |---|---|---|
@@ -9,36 +10,37 @@
 //! | `10.0.0.0/8`, `fd00::/8` | addresses in that network | all |
 //! | `host:8000`, `10.1.2.3:8000`, `[::1]:8000` | that port only | Go, Python |
 //!
-//! Names are never looked up to compare their addresses: nobody does, and a name server could choose.
+//! Names are never resolved to compare their addresses: none of the three does so, and a name server could influence
+//! the result.
 
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 use url::Host;
 
-/// Reached without a proxy.
+/// Hosts that are reached without a proxy.
 #[derive(Debug, Clone, Default)]
 pub(super) struct NoProxy(Vec<Entry>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Entry {
     hosts: Hosts,
-    /// Every port when absent.
+    /// `None` means every port.
     port: Option<u16>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Hosts {
     All,
-    /// Without the dot at either end, in lower case.
+    /// In lower case, without a leading or trailing dot.
     Domain(String),
     Address(IpAddr),
     Network(IpNet),
 }
 
 impl NoProxy {
-    /// Reads a list with commas or blanks between its entries. An entry that is none of these forms matches nothing, and is
-    /// named in the log with `variable`.
+    /// Parses a list with commas or blanks between its entries. An invalid entry matches nothing and is logged, with
+    /// the name of the `variable`.
     pub(super) fn parse(variable: &str, list: &str) -> Self {
         let entries = list
             .split([',', ';', ' ', '\t', '\r', '\n'])
@@ -46,7 +48,7 @@ impl NoProxy {
         let parsed = entries.filter_map(|entry| {
             let parsed = Entry::parse(entry);
             if parsed.is_none() {
-                // What has an @ may be the proxy's own URL, pasted into the wrong variable.
+                // An entry with an @ may be the proxy's own URL, pasted into the wrong variable.
                 let shown = if entry.contains('@') {
                     "an entry that is a URL with a password"
                 } else {
@@ -59,7 +61,7 @@ impl NoProxy {
         Self(parsed.collect())
     }
 
-    /// Whether a host, IPv6 in brackets, is reached without a proxy on this port.
+    /// Whether a host (IPv6 in brackets) is reached without a proxy on this port.
     pub(super) fn contains(&self, host: &str, port: u16) -> bool {
         if self.0.is_empty() {
             return false;
@@ -102,7 +104,7 @@ impl Hosts {
         let name = text.strip_prefix('*').unwrap_or(text);
         let name = name.strip_prefix('.').unwrap_or(name);
         let name = name.strip_suffix('.').unwrap_or(name);
-        // A network with a wrong length, a URL, a wildcard elsewhere.
+        // Rejects a network with an invalid prefix length, a URL, and a wildcard elsewhere.
         match Host::parse(name).ok()? {
             Host::Domain(name) if !name.contains('*') => Some(Self::Domain(name)),
             _ => None,

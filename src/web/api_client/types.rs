@@ -181,12 +181,13 @@ mod tests {
             .is(user)
         };
         assert!(is(Some(&tenant), Some(&oid)));
-        assert!(is(Some(&tenant.to_uppercase()), Some(&oid.replace('-', ""))));
+        assert!(is(Some(&tenant.to_uppercase()), Some(&oid.to_uppercase())));
         assert!(is(None, Some(&oid)), "an earlier API");
         for (tid, oid) in [
             (Some(&other), Some(&oid)),
             (Some(&tenant), Some(&other)),
             (Some(&tenant), None),
+            (Some(&tenant), Some(&oid.replace('-', ""))),
             (Some(&"invalid_response".to_owned()), Some(&oid)),
             (Some(&String::new()), Some(&oid)),
         ] {

@@ -4,7 +4,7 @@ use actix_web::{ResponseError as _, http::StatusCode};
 use serde::Serialize;
 
 use super::{ErrorKind, sign_in_denial::SignInDenial};
-use crate::serve::Refusal;
+use crate::serve::RequestError;
 
 /// What an error page says.
 #[derive(Debug, Serialize)]
@@ -102,7 +102,7 @@ impl Explanation {
                 "What you sent is longer than this site accepts. Nothing was saved.",
                 "Use your browser's Back button to return to the form with your text, shorten it, and send it again.",
             ),
-            ErrorKind::Rejected(refusal) => Self::of_refusal(*refusal),
+            ErrorKind::Rejected(refusal) => Self::of_request_error(*refusal),
             ErrorKind::WrongOrigin { used, own, redirect_path } => {
                 Self::of_other_address(used, &own.origin().ascii_serialization(), redirect_path)
             }
@@ -134,25 +134,34 @@ impl Explanation {
         }
     }
 
-    fn of_refusal(refusal: Refusal) -> Self {
-        let (marker, heading, happened) = match refusal {
-            Refusal::ContentEncoding => (
+    fn of_request_error(error: RequestError) -> Self {
+        let (marker, heading, happened) = match error {
+            RequestError::BodyTimeout => {
+                return of_status(
+                    error.status_code(),
+                    "408",
+                    "Your form took too long to arrive",
+                    "The connection between your browser and this site was too slow. Nothing was saved.",
+                    "Check your connection, then go back and send the form again.",
+                );
+            }
+            RequestError::ContentEncoding => (
                 "415",
                 "This site cannot read compressed forms",
                 "Your browser, or a program between it and this site, compressed what it sent. Nothing was saved.",
             ),
-            Refusal::InvalidHost => (
+            RequestError::InvalidHost => (
                 "400",
                 "The host name is not valid",
                 "Your browser, or a program between it and this site, sent an invalid host name.",
             ),
-            Refusal::Overloaded | Refusal::TooManyConnections => (
+            RequestError::Overloaded | RequestError::TooManyConnections => (
                 "503",
                 "This site is overloaded",
                 "The site is sending and receiving more than it can handle at once. Nothing was saved.",
             ),
         };
-        of_status(refusal.status_code(), marker, heading, happened, refusal.detail())
+        of_status(error.status_code(), marker, heading, happened, error.detail())
     }
 
     fn of_other_address(used: &str, own: &str, redirect_path: &str) -> Self {

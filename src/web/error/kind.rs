@@ -4,7 +4,7 @@ use url::Url;
 
 use crate::{
     entra::{ClaimsChallenge, aadsts::EntraError},
-    serve::Refusal,
+    serve::RequestError,
     web::{form_seal::FormSeal, post_input::PostInput},
 };
 
@@ -56,7 +56,7 @@ pub enum ErrorKind {
         redirect_path: String,
     },
     /// Returns the status of a check that every blogctl server does before a handler runs.
-    Rejected(Refusal),
+    Rejected(RequestError),
     /// Returns 429. Holds the seconds to wait, if known.
     TooManyRequests(Option<u64>),
     /// Returns 429: too many sign-ins from this address failed. Holds the seconds to wait.

@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use crate::{
     entra::{ClaimsChallenge, ConfidentialClient, aadsts::EntraError},
-    serve::{Refusal, RequestId},
+    serve::{RequestError, RequestId},
     web::{
         error::{ErrorKind, PageError, explanation::Explanation},
         forced_sign_in::force_sign_in,
@@ -56,8 +56,8 @@ pub async fn render_errors(
     let status = error.as_response_error().status_code();
     let page = if let Some(error) = error.as_error::<PageError>() {
         render(response.request(), error).await
-    } else if let Some(refusal) = error.as_error::<Refusal>() {
-        render(response.request(), &ErrorKind::Rejected(*refusal).into()).await
+    } else if let Some(rejection) = error.as_error::<RequestError>() {
+        render(response.request(), &ErrorKind::Rejected(*rejection).into()).await
     } else {
         render(response.request(), &PageError::from_status(status)).await
     };
@@ -93,7 +93,7 @@ async fn render(request: &HttpRequest, error: &PageError) -> HttpResponse {
             .content_type("text/plain; charset=utf-8")
             .body(format!(
                 "Something went wrong on our side. Request ID: {}\n",
-                RequestId::of(request).as_str()
+                RequestId::get(request).as_str()
             ))
     })
 }

@@ -49,9 +49,9 @@ pub async fn report(checks: web::Data<HealthChecks>, client: web::Data<Confident
 /// but monitoring must see it.
 fn threads() -> Value {
     let panicked = background::reports().into_iter().filter(|report| report.panics > 0);
-    let list =
-        panicked.map(|report| json!({ "name": report.name, "status": report.status.word(), "panics": report.panics }));
-    json!({ "status": background::status().word(), "panicked": list.collect::<Vec<_>>() })
+    let list = panicked
+        .map(|report| json!({ "name": report.name, "status": report.status.as_str(), "panics": report.panics }));
+    json!({ "status": background::status().as_str(), "panicked": list.collect::<Vec<_>>() })
 }
 
 /// How many days the certificate has left, with a status that programs can compare. Also which configured credentials cannot be used and

@@ -156,11 +156,7 @@ fn a_token_that_is_not_valid_here_is_rejected_with_its_reason() {
         assert!(challenge.starts_with(&expected), "{what}: {challenge}");
         assert!(!detail.is_empty(), "{what}");
     }
-    assert_eq!(
-        api.alice().get("/v1/posts").status,
-        200,
-        "what is right in everything is taken"
-    );
+    assert_eq!(api.alice().get("/v1/posts").status, 200, "a valid token is accepted");
 }
 
 #[test]

@@ -109,7 +109,7 @@ fn an_origin_that_no_browser_sends_prevents_the_start() {
         ("a.example", "entry 1 is not an origin", "list origins such as"),
     ] {
         for command in ["serve-api", "config"] {
-            let output = CommandOutput::of_command(blogctl(folder.path()).arg(command).env("CORS_ORIGINS", entry));
+            let output = CommandOutput::from_command(blogctl(folder.path()).arg(command).env("CORS_ORIGINS", entry));
             assert_eq!(output.code, Some(2), "{command} {entry}: {output:?}");
             assert!(
                 output.stderr.contains(reason) && output.stderr.contains(remedy),
@@ -127,7 +127,7 @@ fn an_origin_that_no_browser_sends_prevents_the_start() {
 fn an_origin_may_have_a_slash_upper_case_letters_or_its_default_port() {
     for entry in ["https://app.example/", "HTTPS://APP.example", "https://app.example:443"] {
         let folder = tempfile::tempdir().expect("a folder");
-        let output = CommandOutput::of_command(blogctl(folder.path()).arg("config").env("CORS_ORIGINS", entry));
+        let output = CommandOutput::from_command(blogctl(folder.path()).arg("config").env("CORS_ORIGINS", entry));
         assert_eq!(output.code, Some(0), "{entry}: {output:?}");
         let api = TestApi::with(|settings| settings.api.cors_origins = vec![entry.to_owned()]);
         assert_eq!(

@@ -280,11 +280,11 @@ fn the_command_prints_what_the_server_serves() {
         .into_iter()
         .chain(set.iter().flat_map(|one| ["--set", one]))
         .collect();
-    let printed = CommandOutput::of(folder.path(), &arguments);
+    let printed = CommandOutput::run(folder.path(), &arguments);
     assert_eq!((printed.code, printed.stderr.as_str()), (Some(0), ""));
     assert_eq!(printed.stdout, api.anonymous().get("/v1/openapi.json").text + "\n");
 
-    let bare = CommandOutput::of(folder.path(), &["openapi"]);
+    let bare = CommandOutput::run(folder.path(), &["openapi"]);
     assert_eq!(bare.code, Some(0), "no setting has to be there: {}", bare.stderr);
     assert!(bare.stdout.contains("--scope access_as_user "));
 }

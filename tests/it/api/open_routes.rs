@@ -128,7 +128,7 @@ fn every_route_counts_against_the_limit_of_the_address_except_health() {
             let rejected = answers
                 .iter()
                 .rfind(|answer| answer.status == 429)
-                .expect("one refused");
+                .expect("a rejected request");
             if method != "OPTIONS" {
                 let allowed = if is_cors { "https://app.example" } else { "" };
                 assert_eq!(

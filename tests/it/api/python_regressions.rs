@@ -105,7 +105,7 @@ fn a_comma_separated_list_of_cors_origins_is_accepted() {
     let folder = tempfile::tempdir().expect("a folder");
     let origins = "https://a.example, https://b.example";
     let mut command = blogctl(folder.path());
-    let output = CommandOutput::of_command(command.args(["config", "--json"]).env("CORS_ORIGINS", origins));
+    let output = CommandOutput::from_command(command.args(["config", "--json"]).env("CORS_ORIGINS", origins));
     assert_eq!(output.code, Some(0), "{output:?}");
     assert!(
         output.stdout.contains("https://a.example") && output.stdout.contains("https://b.example"),

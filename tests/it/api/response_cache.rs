@@ -109,12 +109,12 @@ fn a_change_by_another_process_is_seen_by_the_next_read() {
 
     let url = format!("database.url={}", api.settings.database.url);
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let seeded = CommandOutput::of(folder.path(), &["seed", "--yes", "--count", "5", "--set", &url]);
+    let seeded = CommandOutput::run(folder.path(), &["seed", "--yes", "--count", "5", "--set", &url]);
     assert_eq!(seeded.code, Some(0), "{seeded:?}");
     assert_eq!(top(&alice).1, "6");
     assert_eq!(title(&alice, id), "kept");
 
-    let cleared = CommandOutput::of(
+    let cleared = CommandOutput::run(
         folder.path(),
         &["seed", "--clear", "--yes", "--count", "0", "--set", &url],
     );

@@ -230,7 +230,7 @@ fn weak_digests_are_found_in_every_kind_of_signature() {
         );
         let reported = checked(folder.path(), &["site.pem", "--key", "site.key"]);
         assert_eq!(
-            reported.contains("signed with SHA-1, which nobody"),
+            reported.contains("signed with SHA-1, which is no longer secure"),
             expected,
             "{digest} {padding}: {reported}"
         );

@@ -159,7 +159,7 @@ fn the_thumbprint_of_a_key_that_stays_in_a_vault_is_that_of_its_certificate() {
     command
         .env("BLOG_CLIENT__CREDENTIAL", entry.to_string())
         .env("BLOG_AZURE__IMDS_URL", azure.server.url(""));
-    let output = CommandOutput::of_command(command.args(["cert", "thumbprint", "--format", "sha256-hex"]));
+    let output = CommandOutput::from_command(command.args(["cert", "thumbprint", "--format", "sha256-hex"]));
     file(folder.path(), "cert.pem", &[&pem(&certificate)]);
     assert_eq!(
         output.stdout,

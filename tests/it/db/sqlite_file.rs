@@ -187,7 +187,7 @@ fn while_another_process_holds_the_lock_writes_time_out_and_reads_continue() {
     held.expect("the lock was held");
     block_on(async {
         opened.write("Afterwards").await.expect("the writer goes on");
-        assert_eq!(opened.total().await, 1, "what was refused has not been written later");
+        assert_eq!(opened.total().await, 1, "a rejected write was not written later");
     });
 }
 

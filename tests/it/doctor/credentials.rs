@@ -56,7 +56,7 @@ fn a_vault_that_hangs_blocks_no_other_entry() {
     azure.put("blog-site", registered(false, false));
     let setup = DoctorSetup::new();
     let own = setup.system.settings.client.certificate.path.clone().expect("set");
-    setup.has_credentials(&format!(
+    setup.set_credentials(&format!(
         "[[client.credential]]\nsource = \"key_vault_sign\"\nvault_url = \"{0}\"\ncertificate = \"blog-site\"\n\
          [[client.credential]]\nsource = \"file\"\ncert_path = \"{1}\"\n\
          [azure]\nimds_url = \"{0}\"\nidentity = \"managed\"\n",
@@ -64,7 +64,7 @@ fn a_vault_that_hangs_blocks_no_other_entry() {
         own.display()
     ));
     azure.delay_responses(Duration::from_mins(10));
-    let output = CommandOutput::of(setup.folder.path(), &["doctor", "--timeout", "2"]);
+    let output = CommandOutput::run(setup.folder.path(), &["doctor", "--timeout", "2"]);
     let reported = section(&output.stdout, " Certificate ");
     assert!(
         output.code == Some(0) && reported.contains("! Certificate") && reported.contains("✓ Certificate"),
@@ -85,7 +85,7 @@ fn each_entry_of_a_list_is_checked_and_one_that_is_accepted_is_enough() {
     let key = crate::support::entra::rsa_key(2048);
     let stranger = pem(&TestCertificate::new("stranger", &key).make());
     file(folder, "stranger.pem", &[&stranger, &key_pem(&key)]);
-    setup.has_credentials(&format!(
+    setup.set_credentials(&format!(
         "[[client.credential]]\nsource = \"file\"\ncert_path = \"stranger.pem\"\n[[client.credential]]\n\
          source = \"file\"\ncert_path = \"{}\"\n[[client.credential]]\nsource = \"workload_identity\"\n\
          token_file = \"missing\"\n",
@@ -102,9 +102,9 @@ fn entries_do_not_wait_for_each_other_while_entra_is_slow() {
         "[[client.credential]]\nsource = \"file\"\ncert_path = \"{}\"\n",
         own.display()
     );
-    setup.has_credentials(&entry.repeat(5));
+    setup.set_credentials(&entry.repeat(5));
     setup.control().slow(Duration::from_millis(1200));
-    let output = CommandOutput::of(setup.folder.path(), &["doctor", "--timeout", "2", "--role", "client"]);
+    let output = CommandOutput::run(setup.folder.path(), &["doctor", "--timeout", "2", "--role", "client"]);
     setup.control().clear_faults();
     let reported = section(&output.stdout, " Client assertion ");
     assert_eq!(reported.matches("is accepted").count(), 5, "{}", output.stdout);
@@ -115,7 +115,7 @@ fn a_vault_that_does_not_sign_is_reported_with_the_missing_permission() {
     let azure = FakeAzure::start();
     azure.put("blog-site", registered(false, false));
     let setup = DoctorSetup::new();
-    setup.has_credentials(&format!(
+    setup.set_credentials(&format!(
         "[[client.credential]]\nsource = \"key_vault_sign\"\nvault_url = \"{0}\"\ncertificate = \"blog-site\"\n\
          [azure]\nimds_url = \"{0}\"\nidentity = \"managed\"\n",
         azure.server.url("")

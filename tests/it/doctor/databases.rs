@@ -42,7 +42,7 @@ fn an_impossible_database_path_differs_from_a_missing_file() {
         "this is no database, whatever it is called; it is long enough to be looked at",
     )
     .expect("written");
-    assert!(nowhere.contains("make the folder"), "{nowhere}");
+    assert!(nowhere.contains("create the folder"), "{nowhere}");
     let text = database("text.db");
     assert!(
         text.starts_with('✗') && text.contains("that it is a database"),
@@ -72,7 +72,7 @@ fn the_write_ahead_log_counts_even_behind_a_link() {
     let setup = DoctorSetup::new();
     let folder = setup.folder.path();
     let database = |name: &str| format!("database.url={}", folder.join(name).display());
-    let migrated = CommandOutput::of(folder, &["migrate", "run", "--set", &database("real.db")]);
+    let migrated = CommandOutput::run(folder, &["migrate", "run", "--set", &database("real.db")]);
     assert_eq!(migrated.code, Some(0), "{migrated:?}");
     fs::create_dir(folder.join("links")).expect("made");
     symlink("../real.db", folder.join("links/blog.db")).expect("a link");
@@ -113,7 +113,7 @@ fn a_folder_that_allows_no_database_is_reported() {
             // Root may do everything.
             command.uid(65_534).gid(65_534);
         }
-        section(&CommandOutput::of_command(&mut command).stdout, " Database ")
+        section(&CommandOutput::from_command(&mut command).stdout, " Database ")
     };
     fs::write(data.join("there.db"), "").expect("written");
     mode(&data.join("there.db"), 0o666);
@@ -143,7 +143,7 @@ fn a_folder_that_allows_no_database_is_reported() {
         data.join("inner").display()
     );
     assert!(
-        reported.starts_with('✗') && reported.contains(&expected) && !reported.contains("make the folder"),
+        reported.starts_with('✗') && reported.contains(&expected) && !reported.contains("create the folder"),
         "{reported}"
     );
     mode(&data, 0o777);
@@ -158,7 +158,7 @@ fn a_read_only_postgres_is_reported() {
         Database::open(settings).expect("opens").migrate().expect("migrates");
         let database = |url: &Url| {
             let mut command = blogctl(folder.path());
-            let output = CommandOutput::of_command(
+            let output = CommandOutput::from_command(
                 command
                     .env("DATABASE_URL", url.as_str())
                     .args(["doctor", "--role", "api"]),
@@ -208,9 +208,9 @@ fn the_password_of_a_database_is_not_shown() {
 #[test]
 fn the_status_of_migrations_creates_no_file() {
     let folder: TempDir = tempfile::tempdir().expect("a folder");
-    let output = CommandOutput::of(folder.path(), &["migrate", "status"]);
+    let output = CommandOutput::run(folder.path(), &["migrate", "status"]);
     assert_eq!(output.code, Some(0), "{output:?}");
-    assert!(output.stdout.contains("no such file yet"), "{output:?}");
+    assert!(output.stdout.contains("the file does not exist yet"), "{output:?}");
     let files: Vec<_> = fs::read_dir(Path::new(folder.path())).expect("a folder").collect();
     assert!(files.is_empty(), "{files:?}");
 }

@@ -14,7 +14,7 @@ use crate::support::{binary::CommandOutput, web::FakeApi};
 fn an_identity_provider_that_is_down_is_reported_in_time() {
     let setup = DoctorSetup::new();
     setup.control().slow(std::time::Duration::from_secs(30));
-    let output = CommandOutput::of(
+    let output = CommandOutput::run(
         setup.folder.path(),
         &["doctor", "--timeout", "1", "--role", "api", "--json"],
     );
@@ -44,10 +44,10 @@ fn another_program_at_the_address_of_the_api_is_recognised() {
         "{site}"
     );
     let tls = with_api_at(&setup.system.api.url("").replace("http:", "https:"));
-    assert!(tls.contains("write http:// in client.api_base_url"), "{tls}");
+    assert!(tls.contains("use http:// in client.api_base_url"), "{tls}");
     let default = setup.report(&[&format!("client.api_scope=api://{DEV_API_ID}/.default")]);
     assert!(
-        section(&default, " API ").contains("it takes tokens of this issuer"),
+        section(&default, " API ").contains("the API accepts tokens from this issuer"),
         "{default}"
     );
     let other = setup.report(&["client.api_scope=api://other/.default"]);
@@ -71,7 +71,7 @@ fn another_program_at_the_address_of_the_api_is_recognised() {
             "api",
         ],
     ] {
-        let output = CommandOutput::of(setup.folder.path(), &[&["doctor"][..], &arguments].concat());
+        let output = CommandOutput::run(setup.folder.path(), &[&["doctor"][..], &arguments].concat());
         let reported = section(&output.stdout, " API ");
         assert!(output.code == Some(1) && reported.starts_with('✗'), "{reported}");
         assert!(
@@ -90,11 +90,11 @@ fn another_program_at_the_address_of_the_api_is_recognised() {
         HttpResponse::Ok().streaming(stream::repeat_with(part))
     });
     let port = format!("api.port={}", endless.url().port().expect("set"));
-    let output = CommandOutput::of(setup.folder.path(), &["doctor", "--role", "api", "--set", &port]);
+    let output = CommandOutput::run(setup.folder.path(), &["doctor", "--role", "api", "--set", &port]);
     let reported = section(&output.stdout, " API ");
     assert!(output.code == Some(1) && reported.starts_with('✗'), "{reported}");
     assert!(
-        reported.contains("did not come to its end") && reported.contains("api.port"),
+        reported.contains("sent an incomplete response") && reported.contains("api.port"),
         "{reported}"
     );
 
@@ -118,11 +118,11 @@ fn contradicting_settings_are_reported_even_while_the_api_is_down() {
         let output = setup.doctor(&[change, "client.api_base_url=http://localhost:9"]);
         let reported = section(&output.stdout, " API ");
         assert!(
-            reported.contains("✗ API") && reported.contains("the site asks for tokens that this API would refuse"),
+            reported.contains("✗ API") && reported.contains("the site requests tokens that this API rejects"),
             "{reported}"
         );
     }
-    let output = CommandOutput::of(
+    let output = CommandOutput::run(
         setup.folder.path(),
         &["doctor", "--role", "client", "--set", "api.required_scope=other"],
     );
@@ -135,7 +135,7 @@ fn contradicting_settings_are_reported_even_while_the_api_is_down() {
     let client_id = |id: &str| section(&setup.report(&[&format!("api.client_id={id}")]), " API ");
     let other = client_id("99999999-1111-4222-8333-444444444444");
     assert!(
-        other.contains("! API") && other.contains("and api.client_id is 99999999-1111"),
+        other.contains("! API") && other.contains("but api.client_id is 99999999-1111"),
         "{other}"
     );
     assert!(!client_id(DEV_API_ID).contains("! API"));
@@ -190,7 +190,7 @@ fn redis_is_tested_with_a_session() {
     assert!(code == Some(1) && wrong.contains("✗ Sessions"), "{wrong}");
     assert!(wrong.contains("correct user and password in redis.url"), "{wrong}");
     let (_, tls) = sessions(&redis.url().replacen("redis://", "rediss://", 1));
-    assert!(tls.contains("is silent to rediss://"), "{tls}");
+    assert!(tls.contains("does not answer to rediss://"), "{tls}");
     let url = redis.url();
     redis.stop();
     let (code, away) = sessions(&url);
@@ -199,7 +199,7 @@ fn redis_is_tested_with_a_session() {
         "{away}"
     );
     let (_, plain) = sessions("redis://redis.invalid:1");
-    assert!(plain.contains("set redis.url to a rediss:// address"), "{plain}");
+    assert!(plain.contains("set redis.url to a rediss:// URL"), "{plain}");
 }
 
 #[test]
@@ -231,7 +231,7 @@ fn a_password_in_any_address_is_not_shown() {
             .iter()
             .chain(serves)
         {
-            let output = CommandOutput::of(setup.folder.path(), &[*command, &["--set", change]].concat());
+            let output = CommandOutput::run(setup.folder.path(), &[*command, &["--set", change]].concat());
             assert!(
                 !format!("{output:?}").contains("s3cretpw"),
                 "{command:?} {change}: {output:?}"

@@ -20,7 +20,7 @@ fn explain(setup: &DoctorSetup, token: &str) -> CommandOutput {
     command
         .args(["doctor", "--token", "-"])
         .stdin(Stdio::from(fs::File::open(&path).expect("written")));
-    let output = CommandOutput::of_command(&mut command);
+    let output = CommandOutput::from_command(&mut command);
     let signature = token.rsplit('.').next().filter(|part| part.len() > 100);
     for text in [&output.stdout, &output.stderr] {
         assert!(signature.is_none_or(|signature| !text.contains(signature)), "{text}");
@@ -47,7 +47,7 @@ fn a_valid_token_is_accepted_in_every_pasted_form() {
     ] {
         let output = explain(&setup, &pasted);
         assert_eq!(output.code, Some(0), "{output:?}");
-        assert!(output.stdout.contains("✓ the API takes this token"), "{output:?}");
+        assert!(output.stdout.contains("✓ the API accepts this token"), "{output:?}");
     }
     for bytes_of in [u16::to_le_bytes, u16::to_be_bytes] {
         let of_powershell: Vec<u8> = format!("\u{feff}{token}\r\n")
@@ -55,10 +55,10 @@ fn a_valid_token_is_accepted_in_every_pasted_form() {
             .flat_map(bytes_of)
             .collect();
         fs::write(setup.folder.path().join("token.txt"), of_powershell).expect("written");
-        let output = CommandOutput::of(setup.folder.path(), &["doctor", "--token", "token.txt"]);
+        let output = CommandOutput::run(setup.folder.path(), &["doctor", "--token", "token.txt"]);
         assert_eq!(output.code, Some(0), "{output:?}");
     }
-    let output = CommandOutput::of(setup.folder.path(), &["doctor", "--token", "missing.txt"]);
+    let output = CommandOutput::run(setup.folder.path(), &["doctor", "--token", "missing.txt"]);
     assert_eq!(output.code, Some(1), "{output:?}");
 }
 
@@ -104,7 +104,7 @@ fn each_rejected_token_gets_an_explanation_and_a_hint() {
         (
             control.token().id_token().mint(),
             "this is an ID token",
-            "access_token in the token endpoint's answer",
+            "access_token in the response of the token endpoint",
         ),
         (
             token(|token| token.claim("aud", "00000003-0000-0000-c000-000000000000".into())),
@@ -133,12 +133,12 @@ fn each_rejected_token_gets_an_explanation_and_a_hint() {
         ),
         (
             token(|token| token.sign_with("none").header("alg", "none".into())),
-            "is not signed: anybody",
+            "is not signed, so anyone",
             &scope,
         ),
         (token(|token| token.without_claim("oid")), "no oid claim", &scope),
         ("a.b.c.d.e".to_owned(), "encrypted (JWE)", &scope),
-        ("0.AXoAq1w2e3".replace('.', ""), "no JWT at all", &scope),
+        ("0.AXoAq1w2e3".replace('.', ""), "this is not a JWT", &scope),
         ("{\"access_token\":\"x.y\"}".to_owned(), "not a signed JWT", "not JSON"),
     ] {
         let output = explain(&setup, &token);
@@ -152,10 +152,10 @@ fn each_rejected_token_gets_an_explanation_and_a_hint() {
     let two = format!("{0}\n{0}\n", control.token().mint());
     let error = "{\"error\":\"invalid_grant\",\"error_description\":\"AADSTS70008: …\"}";
     for (nothing, expected_text) in [
-        ("", "holds no token"),
-        (" \n", "holds no token"),
-        ("Bearer ", "holds no token"),
-        (&two, "holds several tokens"),
+        ("", "contains no token"),
+        (" \n", "contains no token"),
+        ("Bearer ", "contains no token"),
+        (&two, "contains several tokens"),
         (error, "an error of the token endpoint, invalid_grant"),
     ] {
         let output = explain(&setup, nothing);
@@ -191,13 +191,13 @@ fn json_is_printed_even_without_a_token() {
     let setup = DoctorSetup::new();
     let path = setup.folder.path().join("input");
     for (input, code, expected_text) in [
-        (&b""[..], 2, "holds no token"),
-        (b"\x80\xff\x00binary", 1, "holds no text"),
+        (&b""[..], 2, "contains no token"),
+        (b"\x80\xff\x00binary", 1, "is not text"),
         (b"{\"error\":\"invalid_grant\"}", 2, "an error of the token endpoint"),
-        (b"{\"value\":\"x.y.z\"}", 2, "holds JSON without access_token"),
+        (b"{\"value\":\"x.y.z\"}", 2, "contains JSON without access_token"),
     ] {
         fs::write(&path, input).expect("written");
-        let output = CommandOutput::of(setup.folder.path(), &["doctor", "--token", "input", "--json"]);
+        let output = CommandOutput::run(setup.folder.path(), &["doctor", "--token", "input", "--json"]);
         assert_eq!(output.code, Some(code), "{output:?}");
         let report: Value = serde_json::from_str(&output.stdout).expect("JSON");
         let outcome = &report["verdict"];
@@ -218,7 +218,7 @@ fn json_is_printed_even_without_a_token() {
 fn the_unreadable_claim_is_named() {
     let setup = DoctorSetup::new();
     let control = setup.control();
-    let expected_text = |output: &CommandOutput| output.stdout.clone();
+    let printed = |output: &CommandOutput| output.stdout.clone();
     for (claim, value, fault, is_shown) in [
         (
             "exp",
@@ -226,27 +226,27 @@ fn the_unreadable_claim_is_named() {
             "exp is not a whole number of seconds",
             true,
         ),
-        ("scp", serde_json::json!(["access_as_user"]), "scp is not a text", true),
+        ("scp", serde_json::json!(["access_as_user"]), "scp is not text", true),
         ("roles", "Blog.Admin".into(), "roles is not an array of texts", true),
-        ("acrs", 1.into(), "acrs is neither a text nor an array of texts", true),
+        ("acrs", 1.into(), "acrs is neither text nor an array of texts", true),
         (
             "email",
             serde_json::json!(["alice@contoso.example"]),
-            "email is not a text",
+            "email is not text",
             false,
         ),
     ] {
         let output = explain(&setup, &control.token().claim(claim, value).mint());
         assert_eq!(output.code, Some(1), "{output:?}");
         assert!(
-            expected_text(&output).contains(&format!("the token's claim {fault}")),
+            printed(&output).contains(&format!("the claim {fault}")),
             "{}",
-            expected_text(&output)
+            printed(&output)
         );
-        let is_marked = expected_text(&output)
+        let is_marked = printed(&output)
             .lines()
             .any(|line| line.starts_with(&format!("✗ {claim} ")));
-        assert_eq!(is_marked, is_shown, "{}", expected_text(&output));
+        assert_eq!(is_marked, is_shown, "{}", printed(&output));
     }
     // Without keys, no signature is checked.
     let token = control.token().mint();
@@ -257,9 +257,9 @@ fn the_unreadable_claim_is_named() {
     let output = explain(&setup, &parts.join("."));
     control.clear_faults();
     assert!(
-        expected_text(&output).contains("the token's claim aud is there more than once"),
+        printed(&output).contains("the claim aud occurs more than once"),
         "{}",
-        expected_text(&output)
+        printed(&output)
     );
 
     // An array with one audience counts as one.
@@ -270,9 +270,9 @@ fn the_unreadable_claim_is_named() {
         .mint();
     let output = explain(&setup, &one);
     assert!(
-        !expected_text(&output).lines().any(|line| line.starts_with("✗ aud")),
+        !printed(&output).lines().any(|line| line.starts_with("✗ aud")),
         "{}",
-        expected_text(&output)
+        printed(&output)
     );
 }
 
@@ -310,7 +310,7 @@ fn without_keys_the_claims_are_checked_but_not_the_signature() {
     assert_eq!(output.code, Some(1), "{output:?}");
     assert!(
         output.stdout.contains(
-            "signing keys cannot be had; apart from its signature: access token rejected: the token has expired"
+            "signing keys of Entra ID cannot be fetched; apart from its signature: access token rejected: the token has expired"
         ),
         "{output:?}"
     );
@@ -319,7 +319,7 @@ fn without_keys_the_claims_are_checked_but_not_the_signature() {
 #[test]
 fn a_hostile_token_can_neither_steer_the_terminal_nor_forge_a_line() {
     let setup = DoctorSetup::new();
-    let evil = "\u{1b}[2Jhttps://evil\n✓ the API takes this token\r";
+    let evil = "\u{1b}[2Jhttps://evil\n✓ the API accepts this token\r";
     let token = setup.control().token().claim("iss", evil.into()).mint();
     let output = explain(&setup, &token);
     assert!(
@@ -356,7 +356,7 @@ fn the_expectations_of_the_api_are_shown() {
 fn without_settings_of_an_api_no_token_can_be_checked() {
     let folder = tempfile::tempdir().expect("a folder");
     fs::write(folder.path().join("token.txt"), "a.b.c").expect("written");
-    let output = CommandOutput::of(folder.path(), &["doctor", "--token", "token.txt"]);
+    let output = CommandOutput::run(folder.path(), &["doctor", "--token", "token.txt"]);
     assert_eq!(output.code, Some(2), "{output:?}");
     assert!(
         output.stderr.contains("entra.tenant_id is not set") && output.stderr.contains("api.app_id_uri"),

@@ -255,7 +255,7 @@ fn of_two_certificates_for_one_key_the_valid_one_is_used() {
         let reported = expected_text
             .iter()
             .find(|one| one.seen.contains("the next certificate of the same key"))
-            .expect("told");
+            .expect("a warning");
         assert!(
             reported.seen.contains(&successor.thumbprints.sha1_hex()),
             "{}",
@@ -375,7 +375,7 @@ fn the_right_passphrase_is_not_called_wrong_where_openssl_lacks_the_cipher() {
         if !has_legacy {
             command.env("OPENSSL_MODULES", folder.path());
         }
-        CommandOutput::of_command(&mut command).stdout
+        CommandOutput::from_command(&mut command).stdout
     };
     for file in [&["rc2.pfx"][..], &["cert.pem", "--key", "des.key"]] {
         let reported = check(file, true, PASSPHRASE);

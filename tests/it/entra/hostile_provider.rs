@@ -283,7 +283,7 @@ fn no_response_of_the_key_endpoint_removes_good_keys_or_is_read_endlessly() {
         let before = hostile.sent.load(Ordering::Relaxed);
         assert!(provider.refresh_keys().is_err(), "{name} is no key set");
         let sent = hostile.sent.load(Ordering::Relaxed) - before;
-        assert!(sent < 32 * LIMIT, "{name}: {sent} bytes were taken");
+        assert!(sent < 32 * LIMIT, "{name}: {sent} bytes were sent");
         validator
             .validate(&hostile.token())
             .unwrap_or_else(|error| panic!("{name}: {error}"));

@@ -327,7 +327,7 @@ fn no_error_repeats_a_code_a_token_or_an_assertion() {
             },
         ),
         (
-            "an ID token that is refused",
+            "an ID token that is rejected",
             ScriptedResponse::json(&json!({
                 "token_type": "Bearer", "expires_in": 60, "access_token": secret, "id_token": secret,
             })),

@@ -99,7 +99,7 @@ fn a_malformed_request_is_logged_with_the_client_and_not_as_an_error() {
     let mut connection = api.connect();
     connection.send(b"not HTTP at all\r\n\r\n");
     assert_eq!(connection.status(), 400);
-    let line = api.running.wait_for("malformed request refused");
+    let line = api.running.wait_for("malformed request rejected");
     assert!(line.contains(" INFO ") && line.contains("client=127.0.0.1"), "{line}");
     assert_eq!(api.get("/health/live"), 200);
     api.running.signal("INT");

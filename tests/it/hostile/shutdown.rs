@@ -90,7 +90,7 @@ fn a_second_signal_and_an_interrupt_do_not_drain() {
 
     let mut api = Api::start(&settings);
     api.running.signal("TERM");
-    api.running.wait_for("for 300 s not ready");
+    api.running.wait_for("still serving for 300 s");
     api.running.signal("TERM");
     let (status, output) = api.running.wait_for_exit();
     assert_eq!(status.code(), Some(0), "{output}");

@@ -203,7 +203,7 @@ fn an_assertion_may_name_the_endpoint_of_the_tenant_or_of_the_request() {
             ("grant_type", "client_credentials"),
             ("scope", "api://older/.default"),
         ];
-        let answer = super::provider::Response::of(crate::support::idp::agent().post(endpoint(asked)).send_form(form));
+        let answer = super::provider::Response::new(crate::support::idp::agent().post(endpoint(asked)).send_form(form));
         let expected = if passes { 200 } else { 401 };
         assert_eq!(answer.status, expected, "{asked} {audience}: {}", answer.text);
     }

@@ -19,7 +19,7 @@ fn no_web_page_can_use_the_control_interface() {
             .put(&url)
             .header(header.0, header.1)
             .content_type("application/json");
-        Response::of(request.send(r#"{"offset_seconds":0}"#)).status
+        Response::new(request.send(r#"{"offset_seconds":0}"#)).status
     };
     assert_eq!(put(("Accept", "application/json")), 204);
     for header in [
@@ -36,7 +36,7 @@ fn no_web_page_can_use_the_control_interface() {
     let form = agent()
         .post(provider.server.url("/_control/tokens"))
         .send_form([("client_id", SITE)]);
-    assert_eq!(Response::of(form).status, 400, "a form is not JSON");
+    assert_eq!(Response::new(form).status, 400, "a form is not JSON");
 }
 
 #[test]
@@ -65,7 +65,7 @@ fn a_rotated_key_signs_and_the_old_one_stays_published_until_removed() {
     };
     assert!(only != old && *only != new);
     let unknown = agent().delete(provider.server.url("/_control/keys/unknown")).call();
-    assert_eq!(Response::of(unknown).status, 404);
+    assert_eq!(Response::new(unknown).status, 404);
 }
 
 #[test]
@@ -105,12 +105,12 @@ fn certificates_can_be_replaced_revoked_and_removed() {
 
     let bad = agent().put(provider.server.url(&format!("/_control/apps/{SITE}/certificates")));
     assert_eq!(
-        Response::of(bad.send_json(json!({ "certificates": ["not PEM"] }))).status,
+        Response::new(bad.send_json(json!({ "certificates": ["not PEM"] }))).status,
         400
     );
     let unknown = agent().put(provider.server.url("/_control/apps/unknown/certificates"));
     assert_eq!(
-        Response::of(unknown.send_json(json!({ "certificates": [] }))).status,
+        Response::new(unknown.send_json(json!({ "certificates": [] }))).status,
         404
     );
 }

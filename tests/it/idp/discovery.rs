@@ -14,7 +14,7 @@ fn configuration(provider: &Provider, tenant: &str) -> Response {
     let url = provider
         .server
         .url(&format!("/{tenant}/v2.0/.well-known/openid-configuration"));
-    Response::of(agent().get(url).call())
+    Response::new(agent().get(url).call())
 }
 
 #[test]
@@ -52,7 +52,7 @@ fn another_tenant_is_not_found() {
     let provider = Provider::start();
     for path in ["v2.0/.well-known/openid-configuration", "discovery/v2.0/keys"] {
         let url = provider.server.url(&format!("/fabrikam.example/{path}"));
-        let answer = Response::of(agent().get(url).call());
+        let answer = Response::new(agent().get(url).call());
         assert_eq!((answer.status, answer.code()), (400, 90002), "{}", answer.text);
     }
 }
@@ -61,7 +61,7 @@ fn another_tenant_is_not_found() {
 fn the_host_header_does_not_change_any_url() {
     let provider = Provider::start();
     let url = provider.url("v2.0/.well-known/openid-configuration");
-    let answer = Response::of(
+    let answer = Response::new(
         agent()
             .get(url)
             .header("Host", "evil.example")
@@ -106,19 +106,19 @@ fn keys_are_published_as_entra_does() {
 #[test]
 fn its_pages_say_that_it_is_an_emulator() {
     let provider = Provider::start();
-    let home = Response::of(agent().get(provider.server.url("/")).call());
+    let home = Response::new(agent().get(provider.server.url("/")).call());
     assert!(
         home.text.contains("Alice Archer") && home.text.contains("The &lt;Site&gt;"),
         "{}",
         home.text
     );
-    let error = Response::of(agent().get(provider.server.url("/error?code=700027")).call());
+    let error = Response::new(agent().get(provider.server.url("/error?code=700027")).call());
     assert!(error.text.contains("AADSTS700027"), "{}", error.text);
     for (path, content_type) in [
         ("/_assets/idp.css", "text/css; charset=utf-8"),
         ("/_assets/icon.svg", "image/svg+xml"),
     ] {
-        let asset = Response::of(agent().get(provider.server.url(path)).call());
+        let asset = Response::new(agent().get(provider.server.url(path)).call());
         assert_eq!((asset.status, asset.header("Content-Type")), (200, content_type));
     }
 }

@@ -126,6 +126,6 @@ fn an_invalid_request_for_a_token_is_rejected() {
         json!({ "client_id": SITE }),
     ] {
         let answer = agent().post(provider.server.url("/_control/tokens")).send_json(&order);
-        assert_eq!(Response::of(answer).status, 400, "{order}");
+        assert_eq!(Response::new(answer).status, 400, "{order}");
     }
 }

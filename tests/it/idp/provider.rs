@@ -59,7 +59,7 @@ impl Provider {
         let control = if settings.idp.tls {
             IdpControl::over_https(&server)
         } else {
-            IdpControl::of(&server)
+            IdpControl::new(&server)
         };
         Self {
             server,
@@ -84,7 +84,7 @@ impl Provider {
     }
 
     pub fn get(&self, path: &str) -> Response {
-        Response::of(agent().get(self.url(path)).call())
+        Response::new(agent().get(self.url(path)).call())
     }
 
     /// A valid assertion of the site.
@@ -94,7 +94,7 @@ impl Provider {
 
     /// Requests tokens with these fields.
     pub fn token(&self, fields: &[(&str, &str)]) -> Response {
-        Response::of(
+        Response::new(
             agent()
                 .post(self.url("oauth2/v2.0/token"))
                 .send_form(fields.iter().copied()),
@@ -207,7 +207,7 @@ pub struct Response {
 }
 
 impl Response {
-    pub fn of(answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Self {
+    pub fn new(answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Self {
         let mut answer = answer.expect("an answer");
         let text = answer.body_mut().read_to_string().expect("text");
         Self {
@@ -304,7 +304,7 @@ impl<'a> Browser<'a> {
     }
 
     fn keeping(&self, answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Response {
-        let answer = Response::of(answer);
+        let answer = Response::new(answer);
         self.jar.store_from(&answer.headers);
         answer
     }

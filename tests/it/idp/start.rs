@@ -33,7 +33,7 @@ fn it_listens_on_loopback_only() {
 #[test]
 fn a_socket_beyond_loopback_is_rejected_too() {
     let listener = serve::listen("0.0.0.0", 0).expect("a free port");
-    let error = Server::on(listener, &Settings::default())
+    let error = Server::from_listener(listener, &Settings::default())
         .err()
         .expect("it does not start");
     assert!(matches!(error, StartError::NotLoopback { .. }), "{error}");

@@ -309,13 +309,13 @@ fn only_a_form_without_an_authorization_header_is_a_token_request() {
         .post(&url)
         .header("Authorization", "Basic YTpi")
         .send_form([("grant_type", "client_credentials")]);
-    assert_eq!(super::provider::Response::of(basic).code(), 7_000_215);
+    assert_eq!(super::provider::Response::new(basic).code(), 7_000_215);
     let json = agent
         .post(&url)
         .content_type("application/json")
         .send(r#"{"grant_type":"client_credentials"}"#);
-    assert_eq!(super::provider::Response::of(json).code(), 900_561);
-    assert_eq!(super::provider::Response::of(agent.get(&url).call()).status, 404);
+    assert_eq!(super::provider::Response::new(json).code(), 900_561);
+    assert_eq!(super::provider::Response::new(agent.get(&url).call()).status, 404);
 }
 
 #[test]
@@ -325,7 +325,7 @@ fn a_correlation_id_is_echoed() {
     let id = "12345678-1234-4234-8234-123456789abc";
     let post = |id: &str| {
         let request = crate::support::idp::agent().post(&url).header("client-request-id", id);
-        super::provider::Response::of(request.send_form([("client_id", SITE)])).text_of("correlation_id")
+        super::provider::Response::new(request.send_form([("client_id", SITE)])).text_of("correlation_id")
     };
     assert_eq!(post(id), id);
     assert_ne!(post("<not a guid>"), "<not a guid>");

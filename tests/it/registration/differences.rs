@@ -41,22 +41,18 @@ fn a_registration_from_the_manifest_has_no_differences() {
         assert!(
             ended
                 .stdout
-                .starts_with("Comparing the registrations of the web site (")
+                .starts_with("Comparing the app registrations of the web site (")
                 && ended.stdout.contains(SITE)
         );
     }
     for (export, missing, id) in [(site, "API", API), (api, "web site", SITE)] {
         let ended = system.diff(&export);
         assert_eq!(ended.code, Some(0), "{ended:?}");
-        let expected_text = format!(
+        let expected = format!(
             "! {}the {missing}'s registration ({id}) is not in this export",
             if missing == "API" { "API       " } else { "Web site  " }
         );
-        assert!(
-            ended.stdout.contains(&expected_text),
-            "{expected_text}: {}",
-            ended.stdout
-        );
+        assert!(ended.stdout.contains(&expected), "{expected}: {}", ended.stdout);
         assert_eq!(ended.stdout.matches('!').count(), 1, "{}", ended.stdout);
     }
 }
@@ -316,7 +312,7 @@ fn an_api_known_only_by_its_uri_is_found_by_it() {
     fs::write(path, settings.replace(&format!("api://{API}"), "api://blog")).expect("written");
     let manifest = system.entra(&["manifest"]);
     assert!(
-        manifest.stderr.contains("in the place of @API_CLIENT_ID@"),
+        manifest.stderr.contains("replace @API_CLIENT_ID@"),
         "{}",
         manifest.stderr
     );

@@ -144,10 +144,10 @@ fn the_script_waits_for_replication_of_a_registration() {
     assert!(!ended.status.success());
     let reported = String::from_utf8(ended.stderr).expect("text");
     assert!(
-        reported.contains(&format!("The API's registration is {API}")),
+        reported.contains(&format!("Created the app registration of the API: {API}")),
         "what is to be deleted: {reported}"
     );
-    assert_eq!(reported.matches("once more").count(), 5, "{reported}");
+    assert_eq!(reported.matches("retrying in").count(), 5, "{reported}");
 }
 
 #[test]

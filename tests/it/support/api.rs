@@ -104,7 +104,7 @@ impl TestApi {
     }
 
     pub fn control(&self) -> IdpControl {
-        IdpControl::of(&self.idp)
+        IdpControl::new(&self.idp)
     }
 
     fn client(&self, token: Option<String>) -> Client {

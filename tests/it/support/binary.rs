@@ -1,7 +1,7 @@
 //! The real binary as a separate process: run to its end, or started, watched and stopped.
 //!
 //! ```ignore
-//! let output = CommandOutput::of(folder.path(), &["config", "--json"]);
+//! let output = CommandOutput::run(folder.path(), &["config", "--json"]);
 //! assert_eq!(output.code, Some(0), "{output:?}");
 //!
 //! let mut api = Running::start(blogctl(folder.path()).args(["serve-api", "--port", "0"]));
@@ -42,11 +42,11 @@ pub struct CommandOutput {
 
 impl CommandOutput {
     /// Runs `blogctl arguments…` in `folder` to its end.
-    pub fn of(folder: &Path, arguments: &[&str]) -> Self {
-        Self::of_command(blogctl(folder).args(arguments))
+    pub fn run(folder: &Path, arguments: &[&str]) -> Self {
+        Self::from_command(blogctl(folder).args(arguments))
     }
 
-    pub fn of_command(command: &mut Command) -> Self {
+    pub fn from_command(command: &mut Command) -> Self {
         let Output { status, stdout, stderr } = command.output().expect("it runs");
         let text = |bytes| String::from_utf8(bytes).expect("text");
         Self {

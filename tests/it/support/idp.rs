@@ -2,7 +2,7 @@
 //! fail.
 //!
 //! ```ignore
-//! let control = IdpControl::of(&system.idp);
+//! let control = IdpControl::new(&system.idp);
 //! control.fail_next(1, 700_027);                                // the next token request is rejected
 //! let token = control.token().user(BOB).without_claim("name").mint();
 //! ```
@@ -21,7 +21,7 @@ pub struct IdpControl {
 }
 
 impl IdpControl {
-    pub fn of(idp: &TestServer) -> Self {
+    pub fn new(idp: &TestServer) -> Self {
         Self::at(&idp.url(""))
     }
 

@@ -64,7 +64,7 @@ impl TestServer {
 
     pub fn idp(listener: TcpListener, settings: Settings) -> Self {
         Self::start(
-            move || idp::Server::on(listener, &settings).expect("idp"),
+            move || idp::Server::from_listener(listener, &settings).expect("idp"),
             |server| (server.port(), server.handle()),
             idp::Server::run,
         )
@@ -80,7 +80,7 @@ impl TestServer {
 
     pub fn web(listener: TcpListener, settings: Settings) -> Self {
         Self::start(
-            move || web::Server::on(listener, &settings).expect("web"),
+            move || web::Server::from_listener(listener, &settings).expect("web"),
             |server| (server.port(), server.handle()),
             web::Server::run,
         )

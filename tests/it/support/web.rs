@@ -432,7 +432,7 @@ pub fn signed_out_session(browser: &Browser, system: &TestSystem, oid: &str) -> 
         Some(&serde_json::json!({ "fail_next": { "count": 1, "code": 700_082 } })),
     );
     // The current token still serves this page; the refresh runs in the background.
-    wait_until("the refresh is refused", || {
+    wait_until("the refresh is rejected", || {
         browser.get_once(&system.web.url("/posts")).status == 303
     });
     browser.cookie("blogctl").expect("a session")

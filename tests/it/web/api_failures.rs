@@ -105,7 +105,8 @@ fn each_error_of_the_api_has_its_page() {
     }
     for nonsense in ["", "<html>", "{}", "[1]", "[{}]"] {
         api.respond(move |_| HttpResponse::Ok().body(nonsense));
-        assert_eq!(browser.get(&system.web.url("/posts")).error(), "502", "{nonsense:?}");
+        let page = browser.get(&system.web.url("/posts"));
+        assert_eq!((page.status, page.error()), (502, "502"), "{nonsense:?}");
     }
 }
 

@@ -320,7 +320,8 @@ fn names_and_texts_are_shown_and_never_executed() {
             "/logout",
         ] {
             let page = browser.get(&system.web.url(path));
-            let obeyed = [
+            assert_eq!((page.status, page.url.path()), (200, path), "{payload}");
+            let executed = [
                 "<script>alert",
                 "<img src=x",
                 "<svg/onload",
@@ -335,7 +336,7 @@ fn names_and_texts_are_shown_and_never_executed() {
             assert_blocked(
                 "stored script",
                 &format!("payload {n} on {}", path.replace(&id, "/posts/ID")),
-                !obeyed,
+                !executed,
                 &page,
             );
         }
@@ -406,18 +407,19 @@ fn no_page_can_be_framed() {
     let browser = Browser::new();
     browser.sign_in(&system, ALICE, "/");
     let post = browser.publish(&system, "Framed", "text").url.path().to_owned();
-    for path in [
-        "/",
-        "/posts",
-        "/posts/new",
-        &post,
-        &format!("{post}/delete"),
-        "/profile",
-        "/logout",
-        "/nothing",
-        "/callback",
+    for (path, status) in [
+        ("/", 200),
+        ("/posts", 200),
+        ("/posts/new", 200),
+        (&*post, 200),
+        (&*format!("{post}/delete"), 200),
+        ("/profile", 200),
+        ("/logout", 200),
+        ("/nothing", 404),
+        ("/callback", 400),
     ] {
         let page = browser.get_once(&system.web.url(path));
+        assert_eq!(page.status, status, "{path}");
         let denied = page.header("x-frame-options") == "DENY"
             && page
                 .header("content-security-policy")

@@ -95,7 +95,7 @@ fn a_mounted_kubernetes_secret_is_used_when_it_changes() {
     let mount = mounted.expect("set");
     let key = rsa_key(2048);
     let certificate = pem(&TestCertificate::new("renewed", &key).make());
-    let control = IdpControl::of(&system.idp);
+    let control = IdpControl::new(&system.idp);
     let old = fs::read_to_string(system.folder.path().join("client-cert.pem")).expect("there");
     control.replace_certificates(
         DEV_CLIENT_ID,

@@ -35,7 +35,7 @@ fn in_vault(azure: &FakeAzure) -> VaultSettings {
 }
 
 /// Settings of a virtual machine with these credentials.
-fn on_a_machine(settings: &mut Settings, azure: &FakeAzure, entries: Vec<CredentialSettings>) {
+fn use_credentials(settings: &mut Settings, azure: &FakeAzure, entries: Vec<CredentialSettings>) {
     settings.server.environment = Environment::Production;
     settings.azure.imds_url = azure.url();
     settings.client.certificate = CertificateSettings::default();
@@ -71,7 +71,7 @@ fn assert_signs_in(system: &TestSystem) {
 
 /// Nothing was sent to Entra ID, and the page addresses the operator.
 fn assert_nothing_to_sign_with(system: &TestSystem) {
-    let control = IdpControl::of(&system.idp);
+    let control = IdpControl::new(&system.idp);
     control.forget_requests();
     let page = Browser::new().sign_in(system, ALICE, "/posts");
     assert_eq!((page.status, page.error()), (500, "sign-in"), "{}", page.body);
@@ -82,7 +82,7 @@ fn assert_nothing_to_sign_with(system: &TestSystem) {
 /// Error and hint of the only source of these settings.
 fn failure(azure: &FakeAzure, entry: CredentialSettings, change: impl FnOnce(&mut Settings)) -> (String, String) {
     let mut settings = Settings::default();
-    on_a_machine(&mut settings, azure, vec![entry]);
+    use_credentials(&mut settings, azure, vec![entry]);
     change(&mut settings);
     let source = CredentialSource::from_settings(&settings).expect("sources").remove(0);
     let error = source.load().expect_err("it fails");

@@ -194,12 +194,12 @@ fn a_form_that_is_too_large_is_rejected() {
     let page = browser.submit(&form.clone().with("title", "Long").with("content", &"x".repeat(60_000)));
     assert!(
         page.text().contains("The post was not saved"),
-        "the API refuses it: {}",
+        "the API rejects it: {}",
         page.text()
     );
     assert_eq!(
         page.form("Publish").value("content").len(),
         60_000,
-        "and the text comes back"
+        "the text comes back"
     );
 }

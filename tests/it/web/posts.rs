@@ -187,6 +187,7 @@ fn text_that_looks_like_html_stays_text() {
         browser.publish(&system, &"<script>".repeat(100), attack),
     ];
     for page in pages {
+        assert_eq!(page.status, 200, "{}", page.url);
         for html in ["<script", "<img src=x", "</textarea></title>"] {
             assert!(!page.body.contains(html), "{html} on {}", page.url);
         }

@@ -66,7 +66,7 @@ fn used(control: &IdpControl) -> serde_json::Value {
 fn the_next_certificate_is_created_uploaded_accepted_and_used() {
     let system = TestSystem::start();
     let folder = system.folder.path();
-    let control = IdpControl::of(&system.idp);
+    let control = IdpControl::new(&system.idp);
     let old = read(folder, "client.pem");
     let old_certificate = read(folder, "client-cert.pem");
 
@@ -133,7 +133,7 @@ fn it_waits_until_entra_answers_and_accepts() {
     let folder = system.folder.path();
     let old = read(folder, "client-cert.pem");
     let mut child = renew(&system, folder, &["--wait", "2", "--days", "40"]);
-    let control = IdpControl::of(&system.idp);
+    let control = IdpControl::new(&system.idp);
     // Waiting includes network failures.
     control.down_at("/oauth2/v2.0/token");
     let child = child
@@ -160,7 +160,7 @@ fn it_waits_until_entra_answers_and_accepts() {
 fn an_interrupted_renewal_is_completed_by_the_next_run() {
     let system = TestSystem::start();
     let folder = system.folder.path();
-    let control = IdpControl::of(&system.idp);
+    let control = IdpControl::new(&system.idp);
     let copy = |from: &str, to: &str| fs::write(folder.join(to), read(folder, from)).expect("written");
     let remove = |name: &str| fs::remove_file(folder.join(name)).expect("removed");
     let keep = || copy("client.pem", "client.previous.pem");
@@ -221,7 +221,7 @@ fn renew_at_once(system: &TestSystem) {
     let (code, text) = run(system, &[]);
     assert_eq!(code, Some(0), "{text}");
     let next = read(system.folder.path(), "client.next-cert.pem");
-    IdpControl::of(&system.idp).replace_certificates(DEV_CLIENT_ID, &[&next]);
+    IdpControl::new(&system.idp).replace_certificates(DEV_CLIENT_ID, &[&next]);
     let (code, text) = run(system, &[]);
     assert_eq!(code, Some(0), "{text}");
 }
@@ -255,7 +255,7 @@ fn a_link_stays_and_its_target_is_renewed() {
     let old = read(folder, "client.pem");
     let (code, text) = run(&system, &[]);
     assert_eq!(code, Some(0), "{text}");
-    IdpControl::of(&system.idp).replace_certificates(DEV_CLIENT_ID, &[&read(folder, "keys/site.next-cert.pem")]);
+    IdpControl::new(&system.idp).replace_certificates(DEV_CLIENT_ID, &[&read(folder, "keys/site.next-cert.pem")]);
     let (code, text) = run(&system, &[]);
     assert_eq!(code, Some(0), "{text}");
     assert!(folder.join("client.pem").is_symlink());

@@ -80,7 +80,7 @@ fn signs_in(system: &TestSystem) -> bool {
 #[test]
 fn a_certificate_that_entra_already_accepts_is_loaded_at_the_first_rejection() {
     let system = TestSystem::start();
-    let control = IdpControl::of(&system.idp);
+    let control = IdpControl::new(&system.idp);
     assert!(signs_in(&system));
     let (certificate, file) = another();
     control.replace_certificates(DEV_CLIENT_ID, &[&certificate]);
@@ -94,7 +94,7 @@ fn a_certificate_that_entra_already_accepts_is_loaded_at_the_first_rejection() {
 #[test]
 fn the_current_file_is_tried_before_an_intermediate_one() {
     let system = TestSystem::start();
-    let control = IdpControl::of(&system.idp);
+    let control = IdpControl::new(&system.idp);
     assert!(signs_in(&system));
     let own = used_first(&control);
     let ((_, wrong), (certificate, right)) = (another(), another());
@@ -111,7 +111,7 @@ fn the_current_file_is_tried_before_an_intermediate_one() {
 #[test]
 fn while_entra_rejects_a_new_certificate_the_previous_one_is_used() {
     let system = TestSystem::start();
-    let control = IdpControl::of(&system.idp);
+    let control = IdpControl::new(&system.idp);
     assert!(signs_in(&system));
     let (certificate, file) = another();
     let thumbprint = || {
@@ -126,7 +126,7 @@ fn while_entra_rejects_a_new_certificate_the_previous_one_is_used() {
             .iter()
             .any(|request| request["status"] == 401)
     };
-    wait_until("the new one is tried, and refused", || {
+    wait_until("the new one is tried and rejected", || {
         assert_eq!(thumbprint(), old, "the previous one works");
         tried()
     });
@@ -147,7 +147,7 @@ fn while_entra_rejects_a_new_certificate_the_previous_one_is_used() {
 #[test]
 fn a_new_file_is_loaded_automatically_and_a_broken_one_is_not() {
     let system = TestSystem::start();
-    let control = IdpControl::of(&system.idp);
+    let control = IdpControl::new(&system.idp);
     let (certificate, file) = another();
     let (_, other) = another();
     control.replace_certificates(DEV_CLIENT_ID, &[&registered(&system), &certificate]);
@@ -181,7 +181,7 @@ fn two_files_that_are_replaced_one_after_the_other_are_used_when_they_belong_tog
         settings.client.certificate.key_path = Some(path.with_file_name("site.key"));
         fs::copy(&path, path.with_file_name("site.key")).expect("copied");
     });
-    let control = IdpControl::of(&system.idp);
+    let control = IdpControl::new(&system.idp);
     let (certificate, file) = another();
     control.replace_certificates(DEV_CLIENT_ID, &[&registered(&system), &certificate]);
     assert!(signs_in(&system));
@@ -205,7 +205,7 @@ fn two_files_that_are_replaced_one_after_the_other_are_used_when_they_belong_tog
 #[test]
 fn six_rejections_are_retried_once_and_others_never() {
     let system = TestSystem::start();
-    let control = IdpControl::of(&system.idp);
+    let control = IdpControl::new(&system.idp);
     let (certificate, file) = another();
     control.replace_certificates(DEV_CLIENT_ID, &[&registered(&system), &certificate]);
     assert!(signs_in(&system));
@@ -236,7 +236,7 @@ fn six_rejections_are_retried_once_and_others_never() {
 fn under_load(system: &TestSystem, steps: &[&dyn Fn()]) -> Vec<Value> {
     const PEOPLE: usize = 4;
     const SIGN_INS: usize = 25;
-    let control = IdpControl::of(&system.idp);
+    let control = IdpControl::new(&system.idp);
     control.forget_requests();
     let (done, pages, is_over) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicBool::new(false));
     let read = |page: &Page| {
@@ -302,7 +302,7 @@ fn is_rejected(request: &Value) -> bool {
 fn a_rotation_that_begins_with_the_file_fails_no_request() {
     let system = with_short_tokens();
     let (certificate, file) = another();
-    let control = IdpControl::of(&system.idp);
+    let control = IdpControl::new(&system.idp);
     let requests = under_load(
         &system,
         &[
@@ -325,7 +325,7 @@ fn a_rotation_that_begins_with_the_file_fails_no_request() {
 fn a_rotation_that_begins_with_the_registration_fails_no_request() {
     let system = with_short_tokens();
     let (certificate, file) = another();
-    let control = IdpControl::of(&system.idp);
+    let control = IdpControl::new(&system.idp);
     under_load(
         &system,
         &[

@@ -71,16 +71,17 @@ fn on_https_the_cookie_is_secure_and_bound_to_the_host() {
 #[test]
 fn a_visitor_gets_no_session() {
     let system = TestSystem::start();
-    for path in [
-        "/",
-        "/posts",
-        "/profile",
-        "/nope",
-        "/logout",
-        "/callback?state=x&code=y",
-        "/health/live",
+    for (path, status) in [
+        ("/", 200),
+        ("/posts", 303),
+        ("/profile", 303),
+        ("/nope", 404),
+        ("/logout", 303),
+        ("/callback?state=x&code=y", 400),
+        ("/health/live", 200),
     ] {
         let page = Browser::new().get_once(&system.web.url(path));
+        assert_eq!(page.status, status, "{path}");
         assert!(page.set_cookies.is_empty(), "{path}: {:?}", page.set_cookies);
     }
 }

@@ -1,5 +1,5 @@
-//! What a token says, read without believing it. Only claims that the API looks at are shown with their values; of what
-//! tells about a person, no more than that it is there.
+//! The claims of a token, without verification. Only claims that the API checks are shown with their values; for personal data,
+//! only the names of the claims.
 
 use std::fmt;
 
@@ -21,26 +21,26 @@ use crate::{
     guid,
 };
 
-/// Values come from whoever made the token.
-const MOST_CHARS: usize = 160;
-/// Longest token that is read.
-const MOST_BYTES: usize = 16 * 1024;
+/// Longest value that is shown, in characters: the sender of the token chooses the values.
+const MAX_CHARS: usize = 160;
+/// Longest token that is parsed.
+const MAX_BYTES: usize = 16 * 1024;
 
-/// A claim for which a payload cannot be read at all.
+/// A claim that makes the payload invalid.
 pub struct MalformedClaim {
     pub name: &'static str,
-    /// What is wrong with it.
+    /// What is wrong with its value.
     pub fault: &'static str,
 }
 
 impl MalformedClaim {
-    /// Whether its value is not shown.
+    /// Whether the claim is personal data, so that its value is not shown.
     pub fn is_personal(&self) -> bool {
         PERSONAL.contains(&self.name)
     }
 }
 
-/// What a claim that the API reads must be.
+/// The type of a claim that the API reads.
 #[derive(Clone, Copy)]
 enum Kind {
     Text,
@@ -76,15 +76,15 @@ const KINDS: [(&str, Kind); 22] = [
 ];
 
 impl Kind {
-    /// What is wrong with a value, if anything. `null` is as good as none.
+    /// What is wrong with a value, if anything. `null` counts as absent.
     fn fault_of(self, value: &Value) -> Option<&'static str> {
         let is_texts = |value: &Value| value.as_array().is_some_and(|items| items.iter().all(Value::is_string));
         let (is_right, fault) = match self {
-            Self::Text => (value.is_string(), "is not a text"),
+            Self::Text => (value.is_string(), "is not text"),
             Self::Time => (value.is_i64(), "is not a whole number of seconds"),
             Self::TextOrTexts => (
                 value.is_string() || is_texts(value),
-                "is neither a text nor an array of texts",
+                "is neither text nor an array of texts",
             ),
             Self::Texts => (is_texts(value), "is not an array of texts"),
         };
@@ -92,7 +92,7 @@ impl Kind {
     }
 }
 
-/// The claim of a token's payload that is of the wrong type, or there twice; `None` when it is no JSON object.
+/// The first claim with a wrong type, or that occurs twice. `None` also if the payload is not a JSON object.
 pub fn malformed(token: &str) -> Option<MalformedClaim> {
     let payload = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
     let Members(members) = serde_json::from_slice(&payload).ok()?;
@@ -103,12 +103,12 @@ pub fn malformed(token: &str) -> Option<MalformedClaim> {
             .map(|(_, value)| value)
             .collect();
         let of_type = values.iter().find_map(|value| kind.fault_of(value));
-        let fault = of_type.or_else(|| (values.len() > 1).then_some("is there more than once"))?;
+        let fault = of_type.or_else(|| (values.len() > 1).then_some("occurs more than once"))?;
         Some(MalformedClaim { name, fault })
     })
 }
 
-/// The members of an object as they are written: one of them may be there twice.
+/// The members of an object, including repeated ones.
 struct Members(Vec<(String, Value)>);
 
 impl<'de> Deserialize<'de> for Members {
@@ -132,7 +132,7 @@ impl<'de> Deserialize<'de> for Members {
     }
 }
 
-/// Claims that tell about a person.
+/// Claims with personal data.
 const PERSONAL: [&str; 8] = [
     "name",
     "given_name",
@@ -149,17 +149,17 @@ const SHOWN: [&str; 16] = [
     "exp", "xms_cc",
 ];
 
-/// One line of the explanation.
+/// A claim in the explanation.
 pub struct ShownClaim {
     pub name: &'static str,
     pub value: String,
     /// What the API expects, or what the value means.
     pub note: Option<String>,
-    /// Whether the API would refuse the token for it, as far as it can be told by itself.
-    pub is_wrong: bool,
+    /// Whether the API would reject the token because of this claim alone.
+    pub is_invalid: bool,
 }
 
-/// A token that may say anything.
+/// A token whose signature is not verified.
 pub struct UnverifiedToken {
     header: Map<String, Value>,
     claims: Map<String, Value>,
@@ -167,9 +167,9 @@ pub struct UnverifiedToken {
 }
 
 impl UnverifiedToken {
-    /// `None` when it is not a JWT with a payload to read.
+    /// `None` if it is not a JWT with a readable payload.
     pub fn of(token: &str) -> Option<Self> {
-        if token.len() > MOST_BYTES {
+        if token.len() > MAX_BYTES {
             return None;
         }
         let mut parts = token.split('.');
@@ -184,18 +184,18 @@ impl UnverifiedToken {
         })
     }
 
-    /// An ID token has the site for its audience, or a nonce and no scope.
+    /// Whether it is an ID token: its audience is the site, or it has a nonce and no scope.
     pub fn is_id_token_for(&self, client_id: &str) -> bool {
         let is_for_site = !client_id.is_empty() && self.claims.get("aud").and_then(Value::as_str) == Some(client_id);
         is_for_site || (self.claims.contains_key("nonce") && !self.claims.contains_key("scp"))
     }
 
-    /// Whether nobody vouches for it.
+    /// Whether it has no signature.
     pub fn is_unsigned(&self) -> bool {
         self.is_unsigned || self.header.get("alg").and_then(Value::as_str) == Some("none")
     }
 
-    /// Header and claims, in the order in which they are looked at, and the one that is `concerned`.
+    /// Header and claims in the order of the checks, including the claim in `concerned`.
     pub fn shown(
         &self,
         authority: &Authority,
@@ -206,20 +206,20 @@ impl UnverifiedToken {
         for name in ["alg", "kid"] {
             let note = (name == "alg").then(|| "expected RS256".to_owned());
             let value = text(self.header.get(name));
-            let is_wrong = name == "alg" && value != "RS256";
+            let is_invalid = name == "alg" && value != "RS256";
             shown.push(ShownClaim {
                 name,
                 value,
                 note,
-                is_wrong,
+                is_invalid,
             });
         }
         for name in SHOWN {
             let value = self.claims.get(name);
-            // Of v1's and v2's names for the same thing, the token has one; what must be there is shown as missing.
+            // A token has either the v1 or the v2 name of a claim. Required claims are shown as missing.
             let note = note(name, value, authority, settings);
             if value.is_some() || ["iss", "aud", "tid", "oid", "scp", "exp", "nbf"].contains(&name) {
-                let is_wrong = is_wrong(name, value, authority, settings);
+                let is_invalid = is_invalid(name, value, authority, settings);
                 let value = if TIMES.contains(&name) {
                     time(value)
                 } else {
@@ -229,11 +229,11 @@ impl UnverifiedToken {
                     name,
                     value,
                     note,
-                    is_wrong,
+                    is_invalid,
                 });
             }
         }
-        // What the verdict is about is always there to see, also when the token lacks it.
+        // The claim that causes the rejection is always shown, even if the token does not have it.
         let is_of_v1 = concerned.is_some_and(|name| ["azp", "azpacr"].contains(&name));
         if let Some(name) = concerned.filter(|name| !is_of_v1 && shown.iter().all(|claim| claim.name != *name)) {
             let value = self.claims.get(name).or_else(|| self.header.get(name));
@@ -241,7 +241,7 @@ impl UnverifiedToken {
                 name,
                 value: text(value),
                 note: None,
-                is_wrong: false,
+                is_invalid: false,
             });
         }
         let personal: Vec<_> = PERSONAL
@@ -253,7 +253,7 @@ impl UnverifiedToken {
                 name: "about the user",
                 value: format!("{} (not shown)", personal.join(", ")),
                 note: None,
-                is_wrong: false,
+                is_invalid: false,
             });
         }
         shown
@@ -266,35 +266,35 @@ fn note(name: &str, value: Option<&Value>, authority: &Authority, settings: &Api
         "iss" if settings.tenants.is_empty() => {
             format!("expected {} or {}", authority.issuer_v2(), authority.issuer_v1())
         }
-        "iss" => "expected an issuer of the tenant that tid names".to_owned(),
+        "iss" => "expected an issuer of the tenant in tid".to_owned(),
         "aud" => format!("expected {}", api_names(settings).join(" or ")),
         "tid" => {
             let tenants = std::iter::once(authority.tenant_id().to_string()).chain(settings.tenants.iter().cloned());
             format!("expected {}", tenants.collect::<Vec<_>>().join(" or "))
         }
-        "scp" if settings.allow_app_only && value.is_none() => "an application without a user has none".to_owned(),
-        "scp" => format!("expected {} among its words", settings.required_scope),
-        "oid" => "expected a GUID: who calls".to_owned(),
+        "scp" if settings.allow_app_only && value.is_none() => "a token without a user has none".to_owned(),
+        "scp" => format!("expected to contain {}", settings.required_scope),
+        "oid" => "expected a GUID: the caller".to_owned(),
         "exp" => match seconds()? {
             past if past <= 0 => format!("{} ago", span(past)),
             ahead => format!("in {}", span(ahead)),
         },
         "nbf" => match seconds()? {
             past if past <= 0 => return None,
-            ahead => format!("only in {}", span(ahead)),
+            ahead => format!("not valid for another {}", span(ahead)),
         },
         "azpacr" | "appidacr" => match value.and_then(Value::as_str)? {
-            "0" => "the calling application proved nothing".to_owned(),
-            "1" => "the calling application proved itself by a secret".to_owned(),
-            "2" => "the calling application proved itself by a certificate".to_owned(),
+            "0" => "the calling application did not authenticate".to_owned(),
+            "1" => "the calling application authenticated with a secret".to_owned(),
+            "2" => "the calling application authenticated with a certificate".to_owned(),
             _ => return None,
         },
         _ => return None,
     })
 }
 
-/// The API's own validation decides, and stops at the first; this is for those that come after.
-fn is_wrong(name: &str, value: Option<&Value>, authority: &Authority, settings: &ApiSettings) -> bool {
+/// Whether the API would reject this claim. Its validation stops at the first problem; this also finds the others.
+fn is_invalid(name: &str, value: Option<&Value>, authority: &Authority, settings: &ApiSettings) -> bool {
     let text = value.and_then(Value::as_str);
     let seconds = || value.and_then(Value::as_i64);
     let (now, skew) = (Utc::now().timestamp(), i64::from(settings.clock_skew_seconds));
@@ -370,7 +370,7 @@ fn text(value: Option<&Value>) -> String {
         Some(Value::String(text)) => text.clone(),
         Some(other) => other.to_string(),
     };
-    match whole.char_indices().nth(MOST_CHARS) {
+    match whole.char_indices().nth(MAX_CHARS) {
         Some((end, _)) => format!("{}…", whole.get(..end).unwrap_or_default()),
         None => whole,
     }

@@ -1,19 +1,19 @@
-//! The access token in what people paste: alone, in quotes, with line breaks, with a header's name and scheme before it, in the
-//! answer of a token endpoint or of az, in a URL's fragment, in a curl command, or among a request's headers.
+//! Finds the access token in what people paste: the token alone, in quotes, with line breaks, after a header name and scheme, in
+//! the response of a token endpoint or of az, in the fragment of a URL, in a curl command, or among request headers.
 
 use zeroize::Zeroizing;
 
 use crate::cli::error_report::WrongUsage;
 
-/// Names under which answers and URLs have it, the access token first.
+/// Names of the token in responses and URLs, the access token first.
 const NAMES: [&str; 3] = ["access_token", "accessToken", "id_token"];
 
-/// The token in `text`; empty when there is none. What cannot be told apart is passed on as it is: the validation says more.
+/// The token in `text`; empty if there is none. Other text is returned unchanged: the validation explains it.
 ///
 /// # Errors
-/// When there is an error in place of a token, or there are several tokens. `name` says of what.
+/// If `text` contains an error instead of a token, or several tokens. `name` names the input in messages.
 pub(super) fn token_in(text: &str, name: &str) -> Result<Zeroizing<String>, WrongUsage> {
-    // A space at the end makes a lone "Bearer" a prefix, too.
+    // With a space at the end, "Bearer" alone also has the prefix.
     let text = Zeroizing::new(format!("{} ", text.trim()));
     let mut alone = text.as_str();
     for prefix in ["authorization:", "bearer "] {
@@ -33,13 +33,13 @@ pub(super) fn token_in(text: &str, name: &str) -> Result<Zeroizing<String>, Wron
             .take(60)
             .collect();
         return Err(WrongUsage(format!(
-            "{name} holds an error of the token endpoint, {error}, and no token"
+            "{name} contains an error of the token endpoint, {error}, and no token"
         )));
     }
     let within = NAMES.into_iter().find_map(member);
     if within.is_none() && answer.as_ref().is_some_and(serde_json::Value::is_object) {
         return Err(WrongUsage(format!(
-            "{name} holds JSON without access_token, accessToken or id_token"
+            "{name} contains JSON without access_token, accessToken or id_token"
         )));
     }
     let token = match within {
@@ -49,12 +49,12 @@ pub(super) fn token_in(text: &str, name: &str) -> Result<Zeroizing<String>, Wron
             None => the_only(alone, name)?,
         },
     };
-    // Line breaks within it come from terminals and mails.
+    // Terminals and e-mails insert line breaks.
     let joined: String = token.trim().trim_matches(['"', '\'']).split_whitespace().collect();
     Ok(Zeroizing::new(joined))
 }
 
-/// `#access_token=…&` or `?access_token=…`, as a redirect to a page has it.
+/// `#access_token=…&` or `?access_token=…`, as in the URL of a redirect.
 fn in_url(text: &str) -> Option<&str> {
     let after = |name: &str| {
         let (before, rest) = text.split_once(&format!("{name}="))?;
@@ -67,7 +67,7 @@ fn in_url(text: &str) -> Option<&str> {
     rest.split(['&', '#', '"', '\'']).next().map(str::trim)
 }
 
-/// The first `Authorization: Bearer …` among other words: of a curl command, or of a dump of headers.
+/// The first `Authorization: Bearer …` in other text, such as a curl command or a list of headers.
 fn in_header(text: &str) -> Option<&str> {
     let lower = text.to_ascii_lowercase();
     let at = lower.find("authorization")?;
@@ -78,14 +78,14 @@ fn in_header(text: &str) -> Option<&str> {
         .filter(|token| !token.is_empty())
 }
 
-/// The text itself, or the one JWT in it.
+/// The only JWT in the text, or the text itself.
 fn the_only<'t>(text: &'t str, name: &str) -> Result<&'t str, WrongUsage> {
     let is_of_token = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     let is_token = |word: &&str| word.starts_with("eyJ") && word.matches('.').count() == 2;
     let tokens: Vec<&str> = text.split(|c| !is_of_token(c)).filter(is_token).collect();
     match *tokens {
-        [_, _, ..] => Err(WrongUsage(format!("{name} holds several tokens: give one"))),
-        // Among other words: cookies, a log line, a shell's variable.
+        [_, _, ..] => Err(WrongUsage(format!("{name} contains several tokens: pass only one"))),
+        // In other text: cookies, a log line, a shell variable.
         [token]
             if text
                 .split_whitespace()
@@ -98,7 +98,7 @@ fn the_only<'t>(text: &'t str, name: &str) -> Result<&'t str, WrongUsage> {
     }
 }
 
-/// Whether the token goes on in the next line.
+/// Whether the token continues on the next line.
 fn is_broken(text: &str, token: &str) -> bool {
     let is_of_token = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c);
     text.split_once(token).is_some_and(|(before, after)| {
@@ -148,20 +148,20 @@ mod tests {
 
     #[test]
     fn no_token_and_several_are_told_apart() {
-        for (pasted, told) in [
-            (format!("{TOKEN} {TOKEN}x"), "holds several tokens: give one"),
+        for (pasted, message) in [
+            (format!("{TOKEN} {TOKEN}x"), "contains several tokens: pass only one"),
             (
                 "{\"error\":\"invalid_grant\"}".to_owned(),
-                "holds an error of the token endpoint, invalid_grant, and no token",
+                "contains an error of the token endpoint, invalid_grant, and no token",
             ),
             (
                 "{\"a\":1}".to_owned(),
-                "holds JSON without access_token, accessToken or id_token",
+                "contains JSON without access_token, accessToken or id_token",
             ),
         ] {
             assert_eq!(
                 token_in(&pasted, "it").expect_err("no token").to_string(),
-                format!("it {told}")
+                format!("it {message}")
             );
         }
         for pasted in ["", " ", "Bearer", "Authorization: Bearer "] {

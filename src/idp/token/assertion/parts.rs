@@ -1,6 +1,6 @@
 //! The parts of a JWT in compact form, decoded but not trusted.
 //!
-//! Decoded here and not by josekit, which refuses the padded thumbprints and the line breaks in `x5c` that MSAL sends.
+//! josekit cannot decode them: it rejects the padded thumbprints and the line breaks in `x5c` that MSAL sends.
 
 use std::fmt;
 
@@ -12,31 +12,28 @@ use serde_json::{Map, Value};
 
 use crate::idp::{
     certificate::RegisteredCertificate,
-    error::{Refusal, invalid_client},
+    error::{OAuthError, invalid_client},
 };
 
-/// Longest assertion that is looked at, in bytes.
+/// Longest assertion that is decoded, in bytes.
 const MAX_LENGTH: usize = 64 * 1024;
 
 /// Header, claims and signature.
 #[derive(Debug)]
-pub struct Parts {
-    /// JOSE header.
+pub struct JwtParts {
     pub header: Map<String, Value>,
-    /// Claims set.
     pub claims: Map<String, Value>,
-    /// What the signature covers.
+    /// The bytes that the signature covers.
     pub signing_input: String,
-    /// The signature's bytes.
     pub signature: Vec<u8>,
 }
 
-impl Parts {
-    /// Takes an assertion apart.
+impl JwtParts {
+    /// Decodes an assertion.
     ///
     /// # Errors
-    /// AADSTS50027 when it is not a JWS in compact form (RFC 7515 §3.1) of JSON objects, or has critical extensions.
-    pub fn read(assertion: &str) -> Result<Self, Refusal> {
+    /// AADSTS50027 unless it is a JWS in compact form (RFC 7515 §3.1) of JSON objects without critical extensions.
+    pub fn parse(assertion: &str) -> Result<Self, OAuthError> {
         if assertion.len() > MAX_LENGTH {
             return Err(malformed());
         }
@@ -50,7 +47,8 @@ impl Parts {
             signing_input: signing_input.to_owned(),
             signature: decode(signature)?,
         };
-        // RFC 7515 §4.1.11: an extension that is not understood must not be skipped, and none is understood here.
+        // RFC 7515 §4.1.11: a recipient must reject critical extensions that it does not implement. None is implemented
+        // here.
         if parts.header.contains_key("crit") {
             Err(malformed())
         } else {
@@ -61,16 +59,16 @@ impl Parts {
     /// `alg` of the header.
     ///
     /// # Errors
-    /// AADSTS50027 when it is missing or not text.
-    pub fn alg(&self) -> Result<&str, Refusal> {
+    /// AADSTS50027 if it is missing or not a string.
+    pub fn alg(&self) -> Result<&str, OAuthError> {
         self.header.get("alg").and_then(Value::as_str).ok_or_else(malformed)
     }
 
-    /// A claim that must be text. (`aud` could be an array by RFC 7519 §4.1.3; Entra wants one value.)
+    /// A claim that must be a string. (RFC 7519 §4.1.3 allows an array for `aud`; Entra wants one value.)
     ///
     /// # Errors
-    /// AADSTS90014 when it is missing, empty, or something else.
-    pub fn text(&self, name: &str) -> Result<&str, Refusal> {
+    /// AADSTS90014 if it is missing, empty, or not a string.
+    pub fn text(&self, name: &str) -> Result<&str, OAuthError> {
         self.claims
             .get(name)
             .and_then(Value::as_str)
@@ -79,7 +77,7 @@ impl Parts {
     }
 }
 
-/// How the header names the certificate.
+/// The thumbprints that the header names the certificate by.
 #[derive(Debug)]
 pub struct Thumbprint {
     sha256: Option<Vec<u8>>,
@@ -90,8 +88,8 @@ impl Thumbprint {
     /// Reads `x5t#S256` and `x5t` (RFC 7515 §4.1.7 and §4.1.8).
     ///
     /// # Errors
-    /// AADSTS5002723 when both are missing, 50027 when one is not base64url, 70002 when one is padded in strict mode.
-    pub fn of(header: &Map<String, Value>, strict: bool) -> Result<Self, Refusal> {
+    /// AADSTS5002723 if both are missing, 50027 if one is not base64url, 70002 if one is padded in strict mode.
+    pub fn from_header(header: &Map<String, Value>, strict: bool) -> Result<Self, OAuthError> {
         let read = |name: &str| header.get(name).map(|value| decode(value, strict)).transpose();
         let thumbprint = Self {
             sha256: read("x5t#S256")?,
@@ -107,15 +105,15 @@ impl Thumbprint {
         Ok(thumbprint)
     }
 
-    /// Whether this names the certificate. With both thumbprints, both must.
-    pub fn is_of(&self, certificate: &RegisteredCertificate) -> bool {
+    /// Whether this names the certificate. If both thumbprints are present, both must match.
+    pub fn matches(&self, certificate: &RegisteredCertificate) -> bool {
         self.sha256.as_ref().is_none_or(|digest| *digest == certificate.sha256)
             && self.sha1.as_ref().is_none_or(|digest| *digest == certificate.sha1)
     }
 }
 
 impl fmt::Display for Thumbprint {
-    /// In capital hexadecimal digits, as Entra's messages have it.
+    /// In upper-case hexadecimal, as in Entra's messages.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let digest = self
             .sha256
@@ -127,7 +125,7 @@ impl fmt::Display for Thumbprint {
     }
 }
 
-fn decode(value: &Value, strict: bool) -> Result<Vec<u8>, Refusal> {
+fn decode(value: &Value, strict: bool) -> Result<Vec<u8>, OAuthError> {
     let text = value.as_str().ok_or_else(malformed)?;
     if let Ok(digest) = URL_SAFE_NO_PAD.decode(text) {
         return Ok(digest);
@@ -145,12 +143,12 @@ fn decode(value: &Value, strict: bool) -> Result<Vec<u8>, Refusal> {
     }
 }
 
-fn malformed() -> Refusal {
+fn malformed() -> OAuthError {
     invalid_client(50027, "JWT token is invalid or malformed.")
 }
 
 /// AADSTS90014: a claim is missing.
-pub fn missing(name: &str) -> Refusal {
+pub fn missing(name: &str) -> OAuthError {
     invalid_client(
         90014,
         format!(
@@ -160,8 +158,8 @@ pub fn missing(name: &str) -> Refusal {
     )
 }
 
-/// What Entra would take, but the best form of an assertion does not have.
-pub fn not_strict(what: &str) -> Refusal {
+/// AADSTS70002: Entra would accept this, but it is not the best form of an assertion.
+pub fn not_strict(what: &str) -> OAuthError {
     invalid_client(
         70002,
         format!(

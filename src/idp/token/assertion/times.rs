@@ -1,29 +1,29 @@
-//! When an assertion is valid: `exp`, `nbf`, `iat`, each with a tolerance for clocks that differ (RFC 7523 §3).
+//! When an assertion is valid: `exp`, `nbf` and `iat`, each with a tolerance for clock skew (RFC 7523 §3).
 
 use serde_json::{Map, Value};
 
 use super::parts::{missing, not_strict};
 use crate::idp::{
     clock,
-    error::{Refusal, invalid_client},
+    error::{OAuthError, invalid_client},
 };
 
-/// How far clocks may differ.
+/// Tolerated clock skew.
 pub const SKEW_SECONDS: i64 = 5 * 60;
 
-/// Longest life that Entra allows, and the longest that is good.
+/// Longest lifetime that Entra accepts, and the longest that strict mode accepts.
 const MOST_SECONDS: i64 = 24 * 60 * 60;
 const MOST_SECONDS_STRICT: i64 = 10 * 60;
 
-/// Times beyond the year 9999 are mistakes, and would overflow sums.
+/// Times beyond the year 9999 are errors, and would overflow sums.
 const LATEST: f64 = 253_402_300_799.0;
 
-/// Checks the times, and gives `exp`.
+/// Checks the times, and returns `exp`.
 ///
 /// # Errors
-/// AADSTS90014 when `exp` (in strict mode also `nbf`) is missing, 700024 when now is outside or the life is too long,
-/// 70002 when a time is not an integer in strict mode.
-pub fn check(claims: &Map<String, Value>, now: i64, strict: bool) -> Result<i64, Refusal> {
+/// AADSTS90014 if `exp` (in strict mode also `nbf`) is missing, 700024 if the assertion is not valid now or lives too
+/// long, 70002 if a time is not an integer in strict mode.
+pub fn check(claims: &Map<String, Value>, now: i64, strict: bool) -> Result<i64, OAuthError> {
     let read = |name: &str| claims.get(name).map(|value| seconds(name, value, strict)).transpose();
     let expires_at = read("exp")?.ok_or_else(|| missing("exp"))?;
     let not_before = read("nbf")?;
@@ -39,7 +39,7 @@ pub fn check(claims: &Map<String, Value>, now: i64, strict: bool) -> Result<i64,
         return Err(out_of_range(now, begins_at, expires_at));
     }
     let most = if strict { MOST_SECONDS_STRICT } else { MOST_SECONDS };
-    // `iat` may be seconds later than a back-dated `nbf`; the life counts from `nbf`.
+    // `iat` may be seconds after a back-dated `nbf`, so the lifetime counts from `nbf`.
     let life = expires_at - not_before.or(issued_at).unwrap_or(now).min(now);
     if life <= MOST_SECONDS && strict && life > most {
         return Err(not_strict("it lives longer than ten minutes"));
@@ -51,7 +51,7 @@ pub fn check(claims: &Map<String, Value>, now: i64, strict: bool) -> Result<i64,
     }
 }
 
-fn seconds(name: &str, value: &Value, strict: bool) -> Result<i64, Refusal> {
+fn seconds(name: &str, value: &Value, strict: bool) -> Result<i64, OAuthError> {
     let not_a_time = || {
         invalid_client(
             50027,
@@ -72,15 +72,15 @@ fn seconds(name: &str, value: &Value, strict: bool) -> Result<i64, Refusal> {
     Ok(number as i64)
 }
 
-fn out_of_range(now: i64, from: i64, until: i64) -> Refusal {
+fn out_of_range(now: i64, from: i64, until: i64) -> OAuthError {
     invalid_client(
         700_024,
         format!(
             "Client assertion is not within its valid time range. Current time: {}, assertion valid from {}, expiry time of \
              assertion {}.",
-            clock::iso(now),
-            clock::iso(from),
-            clock::iso(until)
+            clock::rfc3339(now),
+            clock::rfc3339(from),
+            clock::rfc3339(until)
         ),
     )
 }
@@ -93,13 +93,13 @@ mod tests {
 
     const NOW: i64 = 1_800_000_000;
 
-    fn refused(claims: &Value, strict: bool) -> Option<u32> {
+    fn rejection_code(claims: &Value, strict: bool) -> Option<u32> {
         let claims = claims.as_object().expect("an object");
-        check(claims, NOW, strict).err().map(|refusal| refusal.code)
+        check(claims, NOW, strict).err().map(|error| error.code)
     }
 
     #[test]
-    fn what_entra_takes_is_taken() {
+    fn what_entra_accepts_is_accepted() {
         for good in [
             json!({ "nbf": NOW, "iat": NOW, "exp": NOW + 600 }),
             json!({ "iat": 1_800_000_000.25, "exp": 1_800_000_600.25 }),
@@ -108,12 +108,12 @@ mod tests {
             json!({ "nbf": NOW + 300, "exp": NOW + 900 }),
             json!({ "nbf": NOW, "exp": NOW + 24 * 3600 }),
         ] {
-            assert_eq!(refused(&good, false), None, "{good}");
+            assert_eq!(rejection_code(&good, false), None, "{good}");
         }
     }
 
     #[test]
-    fn what_entra_refuses_is_refused() {
+    fn what_entra_rejects_is_rejected() {
         for (bad, code) in [
             (json!({ "nbf": NOW }), 90014),
             (json!({ "nbf": NOW - 900, "exp": NOW - 300 }), 700_024),
@@ -127,15 +127,15 @@ mod tests {
             (json!({ "nbf": NOW, "exp": null }), 50027),
             (json!({ "nbf": -1, "exp": NOW + 600 }), 50027),
         ] {
-            assert_eq!(refused(&bad, false), Some(code), "{bad}");
-            assert!(refused(&bad, true).is_some(), "{bad}");
+            assert_eq!(rejection_code(&bad, false), Some(code), "{bad}");
+            assert!(rejection_code(&bad, true).is_some(), "{bad}");
         }
     }
 
     #[test]
     fn strict_mode_wants_integers_nbf_and_ten_minutes() {
         assert_eq!(
-            refused(&json!({ "nbf": NOW - 5, "iat": NOW, "exp": NOW + 595 }), true),
+            rejection_code(&json!({ "nbf": NOW - 5, "iat": NOW, "exp": NOW + 595 }), true),
             None
         );
         for (bad, code) in [
@@ -145,7 +145,7 @@ mod tests {
             (json!({ "nbf": NOW, "iat": 1_800_000_000.5, "exp": NOW + 600 }), 70002),
             (json!({ "nbf": NOW, "exp": NOW + 601 }), 70002),
         ] {
-            assert_eq!(refused(&bad, true), Some(code), "{bad}");
+            assert_eq!(rejection_code(&bad, true), Some(code), "{bad}");
         }
     }
 }

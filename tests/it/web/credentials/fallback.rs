@@ -10,7 +10,7 @@ use serde_json::json;
 use url::Url;
 
 use super::{
-    NAME, assert_nothing_to_sign_with, assert_signs_in, forbidden, in_vault, on_a_machine, signatures, signs_in,
+    NAME, assert_nothing_to_sign_with, assert_signs_in, forbidden, in_vault, signatures, signs_in, use_credentials,
 };
 use crate::support::{
     azure::{FakeAzure, registered},
@@ -29,7 +29,7 @@ fn a_signature_that_the_vault_rejects_is_logged_and_the_next_credential_signs() 
     let system = TestSystem::with(|settings| {
         let of_file = CredentialSettings::File(settings.client.certificate.clone());
         let entries = vec![CredentialSettings::KeyVaultSign(in_vault(&azure)), of_file];
-        on_a_machine(settings, &azure, entries);
+        use_credentials(settings, &azure, entries);
         // Another certificate in the file, also registered.
         let key = rsa_key(2048);
         let certificate = TestCertificate::new("second", &key).make();
@@ -55,7 +55,7 @@ fn a_signature_that_the_vault_rejects_is_logged_and_the_next_credential_signs() 
         "tried once, and again after the vault was checked"
     );
     assert_signs_in(&system);
-    assert_eq!(signatures(&azure).len(), 2, "what works is remembered");
+    assert_eq!(signatures(&azure).len(), 2, "the working credential is remembered");
     let reported = logs::containing(&azure.server.url(""));
     let why = reported
         .iter()
@@ -76,7 +76,7 @@ fn at_start_an_unusable_vault_key_is_skipped_and_the_log_names_the_permission() 
     azure.fail("/keys/", 100, 403, forbidden());
     let system = TestSystem::with(|settings| {
         let of_file = CredentialSettings::File(settings.client.certificate.clone());
-        on_a_machine(
+        use_credentials(
             settings,
             &azure,
             vec![CredentialSettings::KeyVaultSign(in_vault(&azure)), of_file],
@@ -108,7 +108,7 @@ fn without_another_credential_the_log_says_what_the_vault_rejects() {
     let azure = FakeAzure::start();
     azure.put(NAME, registered(false, false));
     let system = TestSystem::with(|settings| {
-        on_a_machine(
+        use_credentials(
             settings,
             &azure,
             vec![CredentialSettings::KeyVaultSign(in_vault(&azure))],
@@ -140,7 +140,7 @@ fn the_same_certificate_from_another_source_replaces_a_vault_that_does_not_sign(
                 CredentialSettings::KeyVaultSign(in_vault(&azure)),
                 another(&azure, settings),
             ];
-            on_a_machine(settings, &azure, entries);
+            use_credentials(settings, &azure, entries);
         });
         assert_signs_in(&system);
         azure.fail("/keys/", 100, 403, forbidden());
@@ -155,13 +155,13 @@ fn a_certificate_that_entra_rejects_is_not_sent_again_from_another_source() {
     azure.put(NAME, registered(true, false));
     let system = TestSystem::with(|settings| {
         let sign = CredentialSettings::KeyVaultSign(in_vault(&azure));
-        on_a_machine(
+        use_credentials(
             settings,
             &azure,
             vec![sign, CredentialSettings::KeyVaultCertificate(in_vault(&azure))],
         );
     });
-    let control = IdpControl::of(&system.idp);
+    let control = IdpControl::new(&system.idp);
     control.remove_certificates(DEV_CLIENT_ID);
     assert!(!signs_in(&system));
     assert_eq!(
@@ -173,7 +173,7 @@ fn a_certificate_that_entra_rejects_is_not_sent_again_from_another_source() {
     let rejected = reported
         .iter()
         .find(|line| line.contains("Entra ID rejected"))
-        .expect("that Entra refused");
+        .expect("the rejection by Entra ID");
     assert!(
         rejected.contains("AADSTS700027") && rejected.contains("correlation_id="),
         "{rejected}"
@@ -192,9 +192,9 @@ fn one_transient_rejection_does_not_change_the_credential_in_use() {
             &[azure.federated_token("unknown", |_| {}).as_bytes()],
         );
         let federated = CredentialSettings::WorkloadIdentity(WorkloadIdentitySettings { token_file: Some(path) });
-        on_a_machine(settings, &azure, vec![good, federated]);
+        use_credentials(settings, &azure, vec![good, federated]);
     });
-    let control = IdpControl::of(&system.idp);
+    let control = IdpControl::new(&system.idp);
     assert_signs_in(&system);
     crate::support::web::control(
         &system,
@@ -203,7 +203,7 @@ fn one_transient_rejection_does_not_change_the_credential_in_use() {
         Some(&json!({ "fail_next": { "count": 1, "code": 700_024 } })),
     );
     control.forget_requests();
-    assert!(!signs_in(&system), "the other one is refused, too");
+    assert!(!signs_in(&system), "the other one is rejected, too");
     assert_eq!(control.requests_to("/oauth2/v2.0/token").len(), 2);
     control.forget_requests();
     assert_signs_in(&system);
@@ -226,15 +226,15 @@ fn the_credential_that_entra_accepts_is_remembered() {
             path: Some(path),
             ..CertificateSettings::default()
         });
-        on_a_machine(settings, &azure, vec![stranger, good]);
+        use_credentials(settings, &azure, vec![stranger, good]);
     });
-    let control = IdpControl::of(&system.idp);
+    let control = IdpControl::new(&system.idp);
     let sent = || control.requests_to("/oauth2/v2.0/token").len();
     assert_signs_in(&system);
-    assert_eq!(sent(), 2, "the first is refused, the second taken");
+    assert_eq!(sent(), 2, "the first is rejected, the second accepted");
     control.forget_requests();
     assert_signs_in(&system);
-    assert_eq!(sent(), 1, "and remembered");
+    assert_eq!(sent(), 1, "the accepted one is remembered");
 }
 
 #[test]
@@ -252,7 +252,7 @@ fn if_no_credential_is_usable_all_reasons_are_reported() {
         workload,
         CredentialSettings::KeyVaultSign(in_vault(&azure)),
     ];
-    on_a_machine(&mut settings, &azure, entries);
+    use_credentials(&mut settings, &azure, entries);
     let provider = Arc::new(Provider::new(&settings.entra).expect("a provider"));
     let redirect_uri = Url::parse("http://localhost:5000/callback").expect("a URL");
     let error = ConfidentialClient::new(provider, &settings, redirect_uri)
@@ -270,7 +270,7 @@ fn if_no_credential_is_usable_all_reasons_are_reported() {
             "2. workload_identity (no file): azure.federated_token_file is not set",
             "azure.workload.identity/use",
         ),
-        ("3. key_vault_sign (blog-site in ", "there is no blog-site in the vault"),
+        ("3. key_vault_sign (blog-site in ", "the vault has no blog-site"),
     ]) {
         let (reported, remedy) = line.split_once("; hint: ").expect("what to do about it");
         assert!(reported.contains(reason) && remedy.contains(hint), "{error}");

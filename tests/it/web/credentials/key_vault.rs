@@ -9,7 +9,8 @@ use blogctl::{
 use serde_json::json;
 
 use super::{
-    NAME, SUBJECT, assert_nothing_to_sign_with, assert_signs_in, failure, forbidden, in_vault, on_a_machine, signatures,
+    NAME, SUBJECT, assert_nothing_to_sign_with, assert_signs_in, failure, forbidden, in_vault, signatures,
+    use_credentials,
 };
 use crate::support::{
     azure::{FakeAzure, IDENTITY, registered},
@@ -23,7 +24,7 @@ fn a_key_that_stays_in_the_vault_signs_in_on_a_virtual_machine() {
     let azure = FakeAzure::start();
     azure.put(NAME, registered(false, false));
     let system = TestSystem::with(|settings| {
-        on_a_machine(
+        use_credentials(
             settings,
             &azure,
             vec![CredentialSettings::KeyVaultSign(in_vault(&azure))],
@@ -53,7 +54,7 @@ fn the_vault_signs_the_older_assertion_format() {
     let azure = FakeAzure::start();
     azure.put(NAME, registered(false, false));
     let system = TestSystem::with(|settings| {
-        on_a_machine(
+        use_credentials(
             settings,
             &azure,
             vec![CredentialSettings::KeyVaultSign(in_vault(&azure))],
@@ -71,7 +72,7 @@ fn a_certificate_is_downloaded_from_the_vault_as_pfx_and_as_pem() {
         let azure = FakeAzure::start();
         azure.put(NAME, registered(true, as_pem));
         let system = TestSystem::with(|settings| {
-            on_a_machine(
+            use_credentials(
                 settings,
                 &azure,
                 vec![CredentialSettings::KeyVaultCertificate(in_vault(&azure))],
@@ -111,7 +112,7 @@ fn a_workload_identity_opens_the_vault() {
         &[azure.federated_token(SUBJECT, |_| {}).as_bytes()],
     );
     let mut settings = Settings::default();
-    on_a_machine(
+    use_credentials(
         &mut settings,
         &azure,
         vec![CredentialSettings::KeyVaultSign(in_vault(&azure))],
@@ -354,7 +355,7 @@ fn a_rejection_by_the_vault_names_the_missing_permission() {
     };
     let (error, hint) = failure(&azure, CredentialSettings::KeyVaultSign(nothing), |_| {});
     assert!(
-        error.contains("answered 404 (CertificateNotFound") && hint.contains("there is no nothing"),
+        error.contains("answered 404 (CertificateNotFound") && hint.contains("the vault has no nothing"),
         "{error}: {hint}"
     );
 }
@@ -389,7 +390,7 @@ fn a_key_outside_the_vault_is_rejected() {
     let azure = FakeAzure::start();
     azure.put(NAME, registered(false, false));
     let mut settings = Settings::default();
-    on_a_machine(
+    use_credentials(
         &mut settings,
         &azure,
         vec![CredentialSettings::KeyVaultSign(in_vault(&azure))],
@@ -412,7 +413,7 @@ fn a_signature_by_another_key_is_not_sent() {
     let azure = FakeAzure::start();
     azure.put(NAME, registered(false, false));
     let system = TestSystem::with(|settings| {
-        on_a_machine(
+        use_credentials(
             settings,
             &azure,
             vec![CredentialSettings::KeyVaultSign(in_vault(&azure))],

@@ -4,7 +4,7 @@ use blogctl::config::{CredentialSettings, ManagedIdentitySettings, Settings};
 use secrecy::SecretString;
 use url::Url;
 
-use super::{NAME, assert_signs_in, failure, in_vault, on_a_machine, signs_in, trust};
+use super::{NAME, assert_signs_in, failure, in_vault, signs_in, trust, use_credentials};
 use crate::support::{
     azure::{FakeAzure, IDENTITY, IDENTITY_HEADER, registered},
     idp::IdpControl,
@@ -22,7 +22,7 @@ fn app_service_issues_the_token_for_the_vault() {
         settings.azure.client_id = Some(IDENTITY.to_owned());
     };
     let system = TestSystem::with(|settings| {
-        on_a_machine(
+        use_credentials(
             settings,
             &azure,
             vec![CredentialSettings::KeyVaultSign(in_vault(&azure))],
@@ -46,7 +46,7 @@ fn app_service_issues_the_client_assertion() {
         let entry = ManagedIdentitySettings {
             client_id: Some(IDENTITY.to_owned()),
         };
-        on_a_machine(settings, &azure, vec![CredentialSettings::ManagedIdentity(entry)]);
+        use_credentials(settings, &azure, vec![CredentialSettings::ManagedIdentity(entry)]);
         trust(settings, &azure, IDENTITY);
         settings.azure.identity_endpoint = Some(Url::parse(&azure.server.url("/msi/token")).expect("a URL"));
         settings.azure.identity_header = Some(SecretString::from(IDENTITY_HEADER));
@@ -67,10 +67,10 @@ fn a_managed_identity_token_that_entra_rejects_is_replaced_once() {
         let entry = ManagedIdentitySettings {
             client_id: Some(IDENTITY.to_owned()),
         };
-        on_a_machine(settings, &azure, vec![CredentialSettings::ManagedIdentity(entry)]);
+        use_credentials(settings, &azure, vec![CredentialSettings::ManagedIdentity(entry)]);
         trust(settings, &azure, IDENTITY);
     });
-    let control = IdpControl::of(&system.idp);
+    let control = IdpControl::new(&system.idp);
     control.fail_next(1, 700_024);
     assert_signs_in(&system);
     assert_eq!(
@@ -93,7 +93,7 @@ fn a_managed_identity_signs_in_with_its_token() {
         let entry = ManagedIdentitySettings {
             client_id: Some(IDENTITY.to_owned()),
         };
-        on_a_machine(settings, &azure, vec![CredentialSettings::ManagedIdentity(entry)]);
+        use_credentials(settings, &azure, vec![CredentialSettings::ManagedIdentity(entry)]);
         trust(settings, &azure, IDENTITY);
     });
     assert_signs_in(&system);

@@ -4,7 +4,7 @@ use std::{fs, time::Duration};
 
 use blogctl::config::{CredentialSettings, DEV_CLIENT_ID};
 
-use super::{NAME, assert_signs_in, in_vault, on_a_machine, put_new_version, signatures};
+use super::{NAME, assert_signs_in, in_vault, put_new_version, signatures, use_credentials};
 use crate::support::{
     azure::{AzureRequest, FakeAzure, registered},
     entra::wait_until,
@@ -17,13 +17,13 @@ fn a_new_version_is_found_when_entra_rejects_the_old_one() {
     let azure = FakeAzure::start();
     azure.put(NAME, registered(false, false));
     let system = TestSystem::with(|settings| {
-        on_a_machine(
+        use_credentials(
             settings,
             &azure,
             vec![CredentialSettings::KeyVaultSign(in_vault(&azure))],
         );
     });
-    let control = IdpControl::of(&system.idp);
+    let control = IdpControl::new(&system.idp);
     assert_signs_in(&system);
     let old = sent(&control).pop().expect("a request").0;
     let text = put_new_version(&azure);
@@ -43,7 +43,7 @@ fn a_new_version_is_found_when_entra_rejects_the_old_one() {
     );
     assert!(
         requests[0].0 == old && requests[1].0 != old,
-        "the old certificate was refused, the new one taken"
+        "the old certificate was rejected, the new one accepted"
     );
 }
 
@@ -54,14 +54,14 @@ fn while_entra_rejects_a_new_version_the_previous_one_signs() {
     let system = TestSystem::with(|settings| {
         // The folder of the file is watched.
         let of_file = CredentialSettings::File(settings.client.certificate.clone());
-        on_a_machine(
+        use_credentials(
             settings,
             &azure,
             vec![CredentialSettings::KeyVaultSign(in_vault(&azure)), of_file],
         );
         settings.azure.vault_check = Duration::ZERO;
     });
-    let control = IdpControl::of(&system.idp);
+    let control = IdpControl::new(&system.idp);
     let old = fs::read_to_string(system.folder.path().join("client-cert.pem")).expect("there");
     assert_signs_in(&system);
     let text = put_new_version(&azure);

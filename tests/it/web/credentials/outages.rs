@@ -11,8 +11,8 @@ use serde_json::json;
 use url::Url;
 
 use super::{
-    NAME, assert_nothing_to_sign_with, assert_signs_in, forbidden, in_vault, on_a_machine, put_new_version, signatures,
-    signs_in,
+    NAME, assert_nothing_to_sign_with, assert_signs_in, forbidden, in_vault, put_new_version, signatures, signs_in,
+    use_credentials,
 };
 use crate::support::{
     azure::{FakeAzure, registered},
@@ -28,13 +28,13 @@ fn busy() -> serde_json::Value {
 
 fn with_the_vault_alone(azure: &FakeAzure) -> TestSystem {
     TestSystem::with(|settings| {
-        on_a_machine(settings, azure, vec![CredentialSettings::KeyVaultSign(in_vault(azure))]);
+        use_credentials(settings, azure, vec![CredentialSettings::KeyVaultSign(in_vault(azure))]);
     })
 }
 
 fn source(azure: &FakeAzure) -> CredentialSource {
     let mut settings = Settings::default();
-    on_a_machine(
+    use_credentials(
         &mut settings,
         azure,
         vec![CredentialSettings::KeyVaultSign(in_vault(azure))],
@@ -59,7 +59,7 @@ fn busy_services_are_retried_and_a_rejected_token_is_replaced_once() {
     azure.fail("/metadata/", 2, 429, busy());
     azure.fail("/certificates/", 1, 503, busy());
     let system = TestSystem::with(|settings| {
-        on_a_machine(
+        use_credentials(
             settings,
             &azure,
             vec![CredentialSettings::KeyVaultSign(in_vault(&azure))],
@@ -93,7 +93,7 @@ fn a_token_is_renewed_before_it_expires() {
     azure.put(NAME, registered(false, false));
     azure.tokens_live(4);
     let system = TestSystem::with(|settings| {
-        on_a_machine(
+        use_credentials(
             settings,
             &azure,
             vec![CredentialSettings::KeyVaultSign(in_vault(&azure))],
@@ -130,14 +130,14 @@ fn concurrent_rejections_share_a_check_of_the_vault() {
     let azure = FakeAzure::start();
     azure.put(NAME, registered(false, false));
     let system = with_the_vault_alone(&azure);
-    IdpControl::of(&system.idp).replace_certificates(DEV_CLIENT_ID, &[&put_new_version(&azure)]);
+    IdpControl::new(&system.idp).replace_certificates(DEV_CLIENT_ID, &[&put_new_version(&azure)]);
     azure.forget_requests();
     azure.delay_responses(Duration::from_millis(200));
     assert_eq!(at_once(PEOPLE, &system), PEOPLE, "by the new version");
     let looked = azure.requests_to("/certificates/").len();
     assert!((1..PEOPLE / 2).contains(&looked), "{looked}");
 
-    IdpControl::of(&system.idp).remove_certificates(DEV_CLIENT_ID);
+    IdpControl::new(&system.idp).remove_certificates(DEV_CLIENT_ID);
     azure.forget_requests();
     assert_eq!(at_once(PEOPLE, &system), 0);
     let looked = azure.requests_to("/certificates/").len();
@@ -163,7 +163,7 @@ fn an_unavailable_fallback_is_retried_when_nothing_else_works() {
             CredentialSettings::File(stranger),
             CredentialSettings::KeyVaultSign(in_vault(&azure)),
         ];
-        on_a_machine(settings, &azure, entries);
+        use_credentials(settings, &azure, entries);
     });
     azure.fail("/keys/", 1000, 403, forbidden());
     assert!(!signs_in(&system));
@@ -268,7 +268,7 @@ fn a_vault_is_checked_regularly_for_a_new_version_even_if_it_fails() {
             CredentialSettings::KeyVaultSign(in_vault(&azure)),
             CredentialSettings::File(of_file),
         ];
-        on_a_machine(&mut settings, &azure, entries);
+        use_credentials(&mut settings, &azure, entries);
         settings.azure.vault_check = vault_check;
         let provider = Arc::new(Provider::new(&settings.entra).expect("a provider"));
         let redirect_uri = Url::parse("http://localhost:5000/callback").expect("a URL");

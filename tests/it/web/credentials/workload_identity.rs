@@ -5,7 +5,7 @@ use std::{fs, path::PathBuf};
 use blogctl::config::{CredentialSettings, WorkloadIdentitySettings};
 use serde_json::json;
 
-use super::{SUBJECT, assert_nothing_to_sign_with, assert_signs_in, failure, on_a_machine, signs_in, trust};
+use super::{SUBJECT, assert_nothing_to_sign_with, assert_signs_in, failure, signs_in, trust, use_credentials};
 use crate::support::{
     azure::{FakeAzure, signed_by},
     certificates::file,
@@ -27,7 +27,7 @@ fn in_a_cluster(azure: &FakeAzure) -> (TestSystem, PathBuf) {
         );
         settings.azure.federated_token_file = Some(path.clone());
         let entry = CredentialSettings::WorkloadIdentity(WorkloadIdentitySettings::default());
-        on_a_machine(settings, azure, vec![entry]);
+        use_credentials(settings, azure, vec![entry]);
         trust(settings, azure, SUBJECT);
         settings.idp.access_token_seconds = 1;
     });
@@ -116,7 +116,7 @@ fn the_emulator_accepts_only_the_right_federated_token() {
         ),
     ] {
         fs::write(&path, &wrong).expect("written");
-        let control = IdpControl::of(&system.idp);
+        let control = IdpControl::new(&system.idp);
         control.forget_requests();
         let page = Browser::new().sign_in(&system, ALICE, "/posts");
         assert!(page.text().contains(&format!("AADSTS{code}")), "{code}: {}", page.body);

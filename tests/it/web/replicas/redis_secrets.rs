@@ -94,7 +94,7 @@ fn an_expired_sign_in_leaves_no_session_id() {
         "/fault",
         Some(&json!({ "fail_next": { "count": 1, "code": 700_082 } })),
     );
-    wait_until("the refresh is refused", || {
+    wait_until("the refresh is rejected", || {
         browser.get_once(&system.web.url("/posts")).status == 303
     });
     let after = sessions();

@@ -31,7 +31,7 @@ fn refuse_a_refresh(browser: &Browser, system: &TestSystem) {
         200,
         "the token at hand is still good"
     );
-    wait_until("it is refused", || grants(system, "refresh_token") > before);
+    wait_until("the refresh is rejected", || grants(system, "refresh_token") > before);
     let is_over = || {
         let page = browser.clone_cookies().get_once(&system.web.url("/profile"));
         page.status == 303

@@ -25,7 +25,7 @@ fn sign_out_ends_the_session_here_and_at_entra() {
     assert_eq!(parameter("post_logout_redirect_uri"), Some(system.web.url("/")));
     assert!(parameter("logout_hint").is_some());
 
-    assert!(browser.cookie(COOKIE).is_none(), "the cookie is taken away");
+    assert!(browser.cookie(COOKIE).is_none(), "the cookie is deleted");
     assert_eq!(
         stolen.get_once(&system.web.url("/profile")).status,
         303,

@@ -1,5 +1,5 @@
-//! Why the servers refuse a request before any handler sees it. Each server shows a [`Refusal`] in its own format: the API
-//! as a problem document, the site as an error page; everybody else gets the JSON of [`ResponseError::error_response`].
+//! Why the servers reject a request before any handler sees it. Each server shows a [`RequestError`] in its own format: the
+//! API as a problem document, the site as an error page. The emulators show the JSON of [`ResponseError::error_response`].
 
 use actix_web::{
     HttpResponse, ResponseError,
@@ -10,25 +10,28 @@ use actix_web::{
 };
 use serde_json::json;
 
-/// Seconds after which a server that is busy is worth another try.
+/// In seconds.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
 
-/// Why a request is refused.
+/// Why a request is rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{}", self.detail())]
-pub enum Refusal {
-    /// 415: the body is compressed, or said to be.
+pub enum RequestError {
+    /// 408: the body did not arrive within `server.body_seconds`.
+    BodyTimeout,
+    /// 415: `Content-Encoding` says that the body is compressed.
     ContentEncoding,
-    /// 400: the `Host` header is no host.
+    /// 400: the `Host` header is not a valid host.
     InvalidHost,
-    /// 503: too many bytes are being received or sent, for everybody or for this client.
+    /// 503: too many bytes are in transit, for all clients together or for this one.
     Overloaded,
-    /// 503: every connection is taken, and this one is kept for probes.
+    /// 503: the connection limit is reached, and this connection is reserved for probes.
     TooManyConnections,
 }
 
-impl Refusal {
+impl RequestError {
     stable_codes! {
+        Self::BodyTimeout => "body_timeout",
         Self::ContentEncoding => "unsupported_content_encoding",
         Self::InvalidHost => "invalid_host",
         Self::Overloaded => "overloaded",
@@ -38,27 +41,31 @@ impl Refusal {
     /// What happened and what to do.
     pub fn detail(self) -> &'static str {
         match self {
-            Self::ContentEncoding => "send the body uncompressed: this server takes no Content-Encoding but identity",
-            Self::InvalidHost => "send one Host header that holds a host name or an address, and a port if need be",
-            Self::Overloaded => "too much is being sent or received at the moment: try again in 5 s",
-            Self::TooManyConnections => "the server serves as many connections as it can: try again in 5 s",
+            Self::BodyTimeout => "the body of the request did not arrive in time",
+            Self::ContentEncoding => {
+                "send the body uncompressed: this server accepts no Content-Encoding except identity"
+            }
+            Self::InvalidHost => "send exactly one Host header with a host name or an address, and optionally a port",
+            Self::Overloaded => "too much data is in transit at the moment: try again in 5 s",
+            Self::TooManyConnections => "the server has reached its connection limit: try again in 5 s",
         }
     }
 
     /// Headers that belong to the response.
     pub fn headers(self) -> Vec<(HeaderName, HeaderValue)> {
         match self {
-            // RFC 9110 §12.5.3: in a response, it says what the server takes.
+            // RFC 9110 §12.5.3: in a response, it names the codings that the server accepts.
             Self::ContentEncoding => vec![(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"))],
-            Self::InvalidHost => Vec::new(),
+            Self::BodyTimeout | Self::InvalidHost => Vec::new(),
             Self::Overloaded | Self::TooManyConnections => vec![(header::RETRY_AFTER, RETRY_AFTER)],
         }
     }
 }
 
-impl ResponseError for Refusal {
+impl ResponseError for RequestError {
     fn status_code(&self) -> StatusCode {
         match self {
+            Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::ContentEncoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::InvalidHost => StatusCode::BAD_REQUEST,
             Self::Overloaded | Self::TooManyConnections => StatusCode::SERVICE_UNAVAILABLE,

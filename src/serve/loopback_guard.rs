@@ -1,5 +1,5 @@
 //! Lets only programs on this machine use a server, and no web page that a browser on this machine shows. For the emulators,
-//! which hand out tokens and signatures to whoever can reach them.
+//! which give tokens and signatures to every client that can reach them.
 
 use actix_web::{
     dev::ServiceRequest,
@@ -13,25 +13,25 @@ use crate::loopback::{is_loopback_address, is_loopback_host};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// Why a request did not come straight from a program on this machine.
+/// Why a request is not a direct request of a program on this machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Objection {
-    /// It came from another address.
-    AnotherMachine,
+pub enum Rejection {
+    /// It came from another machine.
+    RemoteAddress,
     /// A browser sent it for a web page.
     WebPage,
     /// Its `Host` is a name that an attacker's DNS may have pointed at this machine (DNS rebinding).
     ForeignHost,
 }
 
-/// Checks where a request comes from; `None` when it is a local program's.
-pub fn objection(request: &ServiceRequest) -> Option<Objection> {
+/// Checks where a request comes from; `None` when a local program sent it.
+pub fn rejection(request: &ServiceRequest) -> Option<Rejection> {
     if !request.peer_addr().is_some_and(|peer| is_loopback_address(peer.ip())) {
-        return Some(Objection::AnotherMachine);
+        return Some(Rejection::RemoteAddress);
     }
-    // Browsers send these themselves; a page cannot leave them out of a request that changes something.
+    // Browsers add these headers; a page cannot leave them out of a request that changes something.
     if request.headers().contains_key(ORIGIN) || request.headers().contains_key(SEC_FETCH_SITE) {
-        return Some(Objection::WebPage);
+        return Some(Rejection::WebPage);
     }
     let mut hosts = request.headers().get_all(HOST);
     let host = match (hosts.next(), hosts.next()) {
@@ -39,7 +39,7 @@ pub fn objection(request: &ServiceRequest) -> Option<Objection> {
         (None, None) => request.uri().authority().map(Authority::as_str),
         _ => None,
     };
-    (!host.is_some_and(is_local_name)).then_some(Objection::ForeignHost)
+    (!host.is_some_and(is_local_name)).then_some(Rejection::ForeignHost)
 }
 
 fn is_local_name(host: &str) -> bool {
