@@ -1,5 +1,5 @@
-//! The client of the REST API. It sends the user's access token and passes the request id on. When the API rejects the token, it refreshes the token and
-//! retries once. It never logs a token or a post.
+//! The client of the REST API. It sends the user's access token and passes the request id on. When the API rejects the
+//! token, it refreshes the token and retries once. It never logs a token or a post.
 
 mod response;
 mod types;

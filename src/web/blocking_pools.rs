@@ -1,8 +1,9 @@
-//! Thread pools for blocking work, one for each target: when a target hangs, requests to it use up its own threads, and everything else continues
-//! (the bulkhead pattern).
+//! Thread pools for blocking work, one for each target: when a target hangs, requests to it use up its own threads, and
+//! everything else continues (the bulkhead pattern).
 //!
-//! When all threads of a pool are busy, a request waits briefly without a thread. When too many requests wait, it fails at once. Work that has begun keeps
-//! its thread until it ends, even if the browser has disconnected: it shows how many requests the target has not answered yet.
+//! When all threads of a pool are busy, a request waits briefly without a thread. When too many requests wait, it fails
+//! at once. Work that has begun keeps its thread until it ends, even if the browser has disconnected: it shows how many
+//! requests the target has not answered yet.
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -42,7 +43,8 @@ pub struct BlockingPools {
     pub api: BlockingPool,
     /// Refreshes at Entra ID's token endpoint. Each signs an assertion, possibly in Key Vault.
     pub tokens: BlockingPool,
-    /// Redemption of codes at the token endpoint. Anyone can send a code, so this pool is separate from that of signed-in users.
+    /// Redemption of codes at the token endpoint. Anyone can send a code, so this pool is separate from that of
+    /// signed-in users.
     pub sign_ins: BlockingPool,
     /// Entra ID's discovery document.
     pub discovery: BlockingPool,

@@ -1,5 +1,5 @@
-//! Loads a renewed certificate without a restart, and warns before a certificate expires. It watches the files, and also reads them once a minute in case
-//! watching fails.
+//! Loads a renewed certificate without a restart, and warns before a certificate expires. It watches the files, and
+//! also reads them once a minute in case watching fails.
 
 mod expiry_notifier;
 mod watched_folders;

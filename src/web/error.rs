@@ -1,4 +1,5 @@
-//! What goes wrong while a page is served. A leaf: it knows no page and no handler. `middleware::error_pages` renders it.
+//! What goes wrong while a page is served. A leaf: it knows no page and no handler. `middleware::error_pages` renders
+//! it.
 
 pub mod explanation;
 mod kind;

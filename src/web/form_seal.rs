@@ -1,8 +1,9 @@
 //! A seal in the query of a form's address. It names the author of the form before the body is read.
 //!
-//! A user who writes for an hour may send the form after their session has ended; the site then saves the text as a draft. For that it must read a long
-//! body without a session, which it does only with a seal. A seal can only come from a page that this site has shown to the author. It names the author
-//! and their sign-in, is valid only at the path of its form, and expires after a week, or earlier by *sign out everywhere*.
+//! A user who writes for an hour may send the form after their session has ended; the site then saves the text as a
+//! draft. For that it must read a long body without a session, which it does only with a seal. A seal can only come
+//! from a page that this site has shown to the author. It names the author and their sign-in, is valid only at the path
+//! of its form, and expires after a week, or earlier by *sign out everywhere*.
 
 use actix_web::HttpRequest;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -46,7 +47,8 @@ impl FormSeal {
         format!("{path}?{PARAMETER}={}", URL_SAFE_NO_PAD.encode(sealed))
     }
 
-    /// The seal in the address of `request`. `None` when there is none, or when it is invalid, for another path, or expired.
+    /// The seal in the address of `request`. `None` when there is none, or when it is invalid, for another path, or
+    /// expired.
     pub fn from_request(keys: &KeyRing, request: &HttpRequest) -> Option<Self> {
         let query = form_urlencoded::parse(request.query_string().as_bytes());
         let (_, text) = query.into_iter().find(|(name, _)| name == PARAMETER)?;

@@ -1,4 +1,5 @@
-//! Times as pages show them: for readers, and for `<time datetime>`. In UTC, because the server does not know the reader's time zone.
+//! Times as pages show them: for readers, and for `<time datetime>`. In UTC, because the server does not know the
+//! reader's time zone.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;

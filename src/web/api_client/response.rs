@@ -1,5 +1,5 @@
-//! A response of the API: status, headers and body. Also decides whether the API responded at all: a proxy, or another program at the configured address,
-//! sends no problem documents.
+//! A response of the API: status, headers and body. Also decides whether the API responded at all: a proxy, or another
+//! program at the configured address, sends no problem documents.
 
 use actix_web::http::StatusCode;
 use http_auth::ChallengeRef;
@@ -52,7 +52,8 @@ pub enum Forbidden {
     RoleToRead,
     /// The user's app role allows reading only.
     RoleToWrite,
-    /// A rule about this site and not about the user: its scope, its application, how it authenticates. Holds the problem code.
+    /// A rule about this site and not about the user: its scope, its application, how it authenticates. Holds the
+    /// problem code.
     Site(String),
 }
 

@@ -20,7 +20,8 @@ pub struct Author {
 }
 
 impl Author {
-    /// Whether the author is `user`. An object id is unique only within its tenant, so both ids must match if the API sends both.
+    /// Whether the author is `user`. An object id is unique only within its tenant, so both ids must match if the API
+    /// sends both.
     pub fn is(&self, user: UserKey) -> bool {
         let is = |text: &str, id: Uuid| guid::parse(text) == Some(id);
         self.oid.as_deref().is_some_and(|oid| is(oid, user.object_id))

@@ -1,4 +1,5 @@
-//! Watches the folders of the certificate's files. The folders, not the files: an editor, `mv` and Kubernetes (`..data`) replace a file by another one.
+//! Watches the folders of the certificate's files. The folders, not the files: an editor, `mv` and Kubernetes
+//! (`..data`) replace a file by another one.
 
 use std::{
     collections::BTreeSet,
@@ -24,7 +25,8 @@ pub(super) struct WatchedFolders {
 }
 
 impl WatchedFolders {
-    /// The folders of the files in the settings. Nothing is watched yet. `wake` gets a message for each change of one of the files.
+    /// The folders of the files in the settings. Nothing is watched yet. `wake` gets a message for each change of one
+    /// of the files.
     pub(super) fn from_settings(settings: &ClientSettings, wake: Sender<Wake>) -> Self {
         let files = files(settings);
         let wanted = files.iter().filter_map(|file| folder(file)).collect();
@@ -55,7 +57,8 @@ impl WatchedFolders {
     pub(super) fn watch(&mut self) {
         let Some(watcher) = &mut self.watcher else { return };
         for folder in &self.wanted {
-            // A recreated folder has the same name, and the watcher cannot say whether it watches the old or the new one.
+            // A recreated folder has the same name, and the watcher cannot say whether it watches the old or the new
+            // one.
             let _ = watcher.unwatch(folder);
             match watcher.watch(folder, RecursiveMode::NonRecursive) {
                 Ok(()) => {
@@ -104,7 +107,8 @@ fn folder(file: &Path) -> Option<PathBuf> {
     )
 }
 
-/// Whether one of the files may have changed. Other programs write to the same folder, and so does this one: a database, a log.
+/// Whether one of the files may have changed. Other programs write to the same folder, and so does this one: a
+/// database, a log.
 fn concerns(event: &Event, names: &BTreeSet<OsString>) -> bool {
     // Reading a file is an event too, also when this program reads it.
     if event.kind.is_access() {

@@ -102,7 +102,7 @@ impl Explanation {
                 "What you sent is longer than this site accepts. Nothing was saved.",
                 "Use your browser's Back button to return to the form with your text, shorten it, and send it again.",
             ),
-            ErrorKind::Rejected(refusal) => Self::for_request_error(*refusal),
+            ErrorKind::Rejected(error) => Self::for_request_error(*error),
             ErrorKind::WrongOrigin { used, own, redirect_path } => {
                 Self::for_wrong_origin(used, &own.origin().ascii_serialization(), redirect_path)
             }
@@ -290,20 +290,20 @@ impl Explanation {
                 "You are still signed in for everything else. For the operator of this site: the authentication context in \
                  `api.required_acrs` must be published to apps, and a Conditional Access policy must grant it.",
             ),
-            ErrorKind::ConsentRequired(answer) => (
+            ErrorKind::ConsentRequired(error) => (
                 StatusCode::FORBIDDEN,
                 "This site needs consent first",
-                answer.cause(),
-                answer.hint(),
+                error.cause(),
+                error.hint(),
             ),
-            ErrorKind::SignInFailed(answer) => match SignInDenial::from_error(answer) {
-                Some(refusal) => (
+            ErrorKind::SignInFailed(error) => match SignInDenial::from_error(error) {
+                Some(denial) => (
                     StatusCode::FORBIDDEN,
-                    refusal.heading(),
-                    refusal.happened(),
-                    refusal.advice(),
+                    denial.heading(),
+                    denial.happened(),
+                    denial.advice(),
                 ),
-                None => (StatusCode::BAD_GATEWAY, "Sign-in failed", answer.cause(), answer.hint()),
+                None => (StatusCode::BAD_GATEWAY, "Sign-in failed", error.cause(), error.hint()),
             },
             ErrorKind::CertificateUnusable => (
                 StatusCode::INTERNAL_SERVER_ERROR,

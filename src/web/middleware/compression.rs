@@ -1,5 +1,6 @@
-//! Compresses pages. A page may contain the session's CSRF token, which an attacker who sees the lengths of responses could guess if it were not masked
-//! (BREACH): see `csrf_token::mask`. Pages that repeat parts of their request, such as error pages, are not compressed.
+//! Compresses pages. A page may contain the session's CSRF token, which an attacker who sees the lengths of responses
+//! could guess if it were not masked (BREACH): see `csrf_token::mask`. Pages that repeat parts of their request, such
+//! as error pages, are not compressed.
 
 use actix_web::{
     Error,

@@ -16,7 +16,8 @@ use crate::web::{
 const PAGE_SIZE: u32 = 20;
 /// Characters of a post's content that the list shows.
 const EXCERPT_CHARS: usize = 260;
-/// Characters of a post's content that the list requests: more than it shows, because line breaks and indentation count too.
+/// Characters of a post's content that the list requests: more than it shows, because line breaks and indentation count
+/// too.
 const REQUESTED_CHARS: u32 = 400;
 
 /// `/posts?after=CURSOR&by=me`
@@ -127,7 +128,8 @@ pub fn is_own(post: &Post, reader: UserKey) -> bool {
     post.author.as_ref().is_some_and(|author| author.is(reader))
 }
 
-/// Whether the API would accept a change of the post from this user. The post has just come from the API, so the user's rights are cached.
+/// Whether the API would accept a change of the post from this user. The post has just come from the API, so the user's
+/// rights are cached.
 pub fn may_change(post: &Post, user: &SignedInUser) -> bool {
     let rights = user.api().cached_rights().unwrap_or(Rights::Write);
     rights.may_change(is_own(post, user.account.user()))

@@ -12,7 +12,8 @@ use crate::{
     web::storage::{random_id, redis::RecordName},
 };
 
-/// Name of the session entry with the signed-in account; the session store tells signed-in sessions from anonymous ones by it.
+/// Name of the session entry with the signed-in account; the session store tells signed-in sessions from anonymous ones
+/// by it.
 pub const ACCOUNT: &str = "account";
 
 /// Names the tokens of one sign-in in the token store. Never leaves the server.
@@ -64,7 +65,8 @@ pub struct Account {
     /// `sid`: the session at the provider, which the provider names when that session ends.
     #[serde(default)]
     pub provider_session_id: Option<String>,
-    /// Whether the access token's app roles seem to allow reading only. Decides what pages offer until the API has answered.
+    /// Whether the access token's app roles seem to allow reading only. Decides what pages offer until the API has
+    /// answered.
     #[serde(default)]
     pub seems_reader: bool,
     /// When the user signed in.

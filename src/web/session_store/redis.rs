@@ -1,5 +1,5 @@
-//! Sessions in Redis: sealed records under a digest of their id, and sets with the sessions of each user and of each session at the provider. Calls
-//! block.
+//! Sessions in Redis: sealed records under a digest of their id, and sets with the sessions of each user and of each
+//! session at the provider. Calls block.
 
 use std::sync::Arc;
 
@@ -34,7 +34,8 @@ pub struct RedisSessions {
 }
 
 impl RedisSessions {
-    /// Loads a session, which counts as use. The record alone does not suffice: an attacker may have restored one that had ended.
+    /// Loads a session, which counts as use. The record alone does not suffice: an attacker may have restored one that
+    /// had ended.
     pub fn load(&self, id: &str) -> Result<Option<State>, StoreError> {
         let name = RecordName::hash(id);
         let Some(json) = self.redis.get_and_extend(SESSION, &name, self.lifetime.idle)? else {
@@ -111,7 +112,8 @@ impl RedisSessions {
         Ok(tickets)
     }
 
-    /// Ends the session whose record has this name, and deletes its tokens. Returns whether it existed, and the ticket of its sign-in.
+    /// Ends the session whose record has this name, and deletes its tokens. Returns whether it existed, and the ticket
+    /// of its sign-in.
     fn end(&self, name: &RecordName) -> Result<(bool, Option<Ticket>), StoreError> {
         let json = self.redis.get(SESSION, name)?;
         let state = json.and_then(|json| serde_json::from_slice::<State>(&json).ok());
@@ -137,7 +139,8 @@ impl RedisSessions {
         }
         let mut alive = Vec::new();
         for name in members.into_iter().filter(|name| name != newest) {
-            // Each use extends a session by the same time, so the session with the least time left was used least recently.
+            // Each use extends a session by the same time, so the session with the least time left was used least
+            // recently.
             match self.redis.remaining_lifetime(SESSION, &name)? {
                 Some(left) => alive.push((left, name)),
                 None => self.redis.remove_members(OF_USER, &set, &[name.as_str()])?,

@@ -1,8 +1,8 @@
-//! Limits failed sign-ins per client address. Each sign-in costs a request to Entra ID and a signature, possibly in a vault with a quota: a client that
-//! makes up codes by the thousand must not use up what others need.
+//! Limits failed sign-ins per client address. Each sign-in costs a request to Entra ID and a signature, possibly in a
+//! vault with a quota: a client that makes up codes by the thousand must not use up what others need.
 //!
-//! Only Entra ID knows whether a code is valid. So a sign-in reserves a part of the budget before Entra ID is asked, and returns it unless it fails: however
-//! many arrive at once, no more are tried than may fail.
+//! Only Entra ID knows whether a code is valid. So a sign-in reserves a part of the budget before Entra ID is asked,
+//! and returns it unless it fails: however many arrive at once, no more are tried than may fail.
 
 use std::{
     collections::VecDeque,

@@ -1,7 +1,8 @@
 //! Checks whether a browser opened the site under its own address.
 //!
-//! The site's redirect URI, cookies, HSTS and accepted form origin follow from `client.public_url`, never from a request. A browser that came under
-//! another address would sign in there in vain: Entra ID would send it to the public URL, where it has no cookie.
+//! The site's redirect URI, cookies, HSTS and accepted form origin follow from `client.public_url`, never from a
+//! request. A browser that came under another address would sign in there in vain: Entra ID would send it to the public
+//! URL, where it has no cookie.
 
 use actix_web::{
     HttpRequest,
@@ -19,7 +20,8 @@ const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto")
 pub enum OriginCheck {
     /// It is the site's own, or the request names none.
     Matches,
-    /// It is another name of this machine, such as `127.0.0.1` for `localhost`. Cookies would be lost, but a redirect solves that.
+    /// It is another name of this machine, such as `127.0.0.1` for `localhost`. Cookies would be lost, but a redirect
+    /// solves that.
     LoopbackAlias,
     /// It is not the site's, such as `http://10.0.0.7:5000`.
     Mismatch(String),

@@ -5,7 +5,8 @@ use url::Url;
 /// Longest accepted path, in bytes: up to eight of them are in cookies, which browsers send with every request.
 const MAX_LENGTH: usize = 300;
 
-/// Pages that are part of signing in and out: returning to one would loop. `Addresses::return_path` adds the path of the redirect URI.
+/// Pages that are part of signing in and out: returning to one would loop. `Addresses::return_path` adds the path of
+/// the redirect URI.
 const EXCLUDED: [&str; 3] = ["/login", "/callback", "/logout"];
 
 /// A path on this site, with its query.
@@ -45,7 +46,8 @@ impl ReturnPath {
     }
 }
 
-/// Rejects encoded slashes, dots and control characters: no path of this site has them, and some intermediaries decode them.
+/// Rejects encoded slashes, dots and control characters: no path of this site has them, and some intermediaries decode
+/// them.
 fn is_ordinary(segment: &str) -> bool {
     let lower = segment.to_ascii_lowercase();
     let hidden = ["%2f", "%5c", "%2e", "%0", "%1"].iter().any(|bad| lower.contains(bad));

@@ -1,7 +1,8 @@
-//! The keys of `client.cookie_key`. The first one seals and signs; all of them open and verify, so that a key can be replaced while data sealed with the
-//! previous one is still in use.
+//! The keys of `client.cookie_key`. The first one seals and signs; all of them open and verify, so that a key can be
+//! replaced while data sealed with the previous one is still in use.
 //!
-//! Sealed data (AES-256-GCM) cannot be read or changed without a key, nor moved to another place: a name is part of the seal.
+//! Sealed data (AES-256-GCM) cannot be read or changed without a key, nor moved to another place: a name is part of the
+//! seal.
 
 use actix_web::cookie::Key;
 use openssl::{
@@ -22,7 +23,8 @@ const TAG: usize = 16;
 pub struct KeyRing(Vec<Key>);
 
 impl KeyRing {
-    /// Derives keys from the configured texts, the newest first. Each text is hashed, so that none is too short for the derivation.
+    /// Derives keys from the configured texts, the newest first. Each text is hashed, so that none is too short for the
+    /// derivation.
     pub fn new(texts: &[SecretString]) -> Self {
         Self(
             texts
