@@ -152,12 +152,12 @@ impl From<SignInError> for PageError {
 
 impl fmt::Display for PageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(Explanation::of(&self.0.kind).heading)
+        f.write_str(Explanation::new(&self.0.kind).heading)
     }
 }
 
 impl ResponseError for PageError {
     fn status_code(&self) -> StatusCode {
-        Explanation::of(&self.0.kind).status
+        Explanation::new(&self.0.kind).status
     }
 }

@@ -50,7 +50,7 @@ impl RequestContext {
     pub fn from_http(request: &HttpRequest) -> Result<Self, PageError> {
         Ok(Self {
             request: request.clone(),
-            session: TypedSession::of(request),
+            session: TypedSession::from_http(request),
             addresses: component(request)?,
             api: component(request)?,
             templates: component(request)?,

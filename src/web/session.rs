@@ -71,7 +71,7 @@ pub struct TypedSession(Session);
 
 impl TypedSession {
     /// The session of `request`.
-    pub fn of(request: &HttpRequest) -> Self {
+    pub fn from_http(request: &HttpRequest) -> Self {
         Self(request.get_session())
     }
 
@@ -189,7 +189,7 @@ impl FromRequest for TypedSession {
     type Future = Ready<Result<Self, Infallible>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(Ok(Self::of(request)))
+        ready(Ok(Self::from_http(request)))
     }
 }
 
@@ -203,7 +203,7 @@ mod tests {
     use crate::entra::IdTokenClaims;
 
     fn session() -> TypedSession {
-        TypedSession::of(&TestRequest::default().to_http_request())
+        TypedSession::from_http(&TestRequest::default().to_http_request())
     }
 
     #[test]

@@ -109,7 +109,7 @@ impl RedisDrafts {
 }
 
 fn name(author: UserKey, path: &str) -> RecordName {
-    RecordName::of(&format!("{} {} {path}", author.tenant_id, author.object_id))
+    RecordName::hash(&format!("{} {} {path}", author.tenant_id, author.object_id))
 }
 
 fn sets(author: UserKey) -> [DraftSet; 2] {
@@ -122,7 +122,7 @@ fn sets(author: UserKey) -> [DraftSet; 2] {
         },
         DraftSet {
             kind: OF_ALL,
-            name: RecordName::of(""),
+            name: RecordName::hash(""),
             max_entries: MAX_BYTES / BYTES_PER_ENTRY,
             max_drafts: usize::MAX,
         },
@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn the_longest_draft_counts_with_all_its_bytes() {
-        let name = RecordName::of("a draft");
+        let name = RecordName::hash("a draft");
         let input = PostInput {
             content: "\u{1}".repeat(MAX_FORM_BYTES),
             ..PostInput::default()

@@ -65,12 +65,12 @@ const CODES: [(SignInDenial, &[u32]); 7] = [
 /// Whether Entra ID rejected the user and not this site, so that the page addresses the user and the operator has nothing to
 /// repair.
 pub fn is_about_the_user(error: &EntraError) -> bool {
-    SignInDenial::of(error).is_some()
+    SignInDenial::from_error(error).is_some()
 }
 
 impl SignInDenial {
     /// `None` when the cause is the site, its registration or an outage.
-    pub fn of(answer: &EntraError) -> Option<Self> {
+    pub fn from_error(answer: &EntraError) -> Option<Self> {
         if let Some(code) = answer.code {
             let listed = CODES
                 .iter()
@@ -164,7 +164,7 @@ mod tests {
     use super::*;
 
     fn of(error: &str, code: u32) -> Option<SignInDenial> {
-        SignInDenial::of(&EntraError::from_callback(error, &format!("AADSTS{code}: x")))
+        SignInDenial::from_error(&EntraError::from_callback(error, &format!("AADSTS{code}: x")))
     }
 
     #[test]

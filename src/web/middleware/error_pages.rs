@@ -68,7 +68,7 @@ pub async fn render_errors(
 /// The page that replaces a response when the changes of the request to its session could not be saved.
 pub async fn session_not_saved(request: &HttpRequest) -> HttpResponse {
     // The page must not show the sign-in or sign-out that was just lost.
-    TypedSession::of(request).purge();
+    TypedSession::from_http(request).purge();
     render(request, &ErrorKind::SessionsUnreachable.into()).await
 }
 
@@ -175,12 +175,12 @@ struct EntraDetails<'a> {
 
 fn explain(context: &RequestContext, error: &PageError) -> Result<HttpResponse, PageError> {
     let kind = error.kind();
-    let explanation = Explanation::of(kind);
+    let explanation = Explanation::new(kind);
     if explanation.status.is_server_error() {
         log::error!(request_id = context.request_id(), trace_id = context.trace_id(); "{}: {}", explanation.status.as_u16(), log_text(kind, explanation.heading));
     }
     let entra = match kind {
-        ErrorKind::SignInFailed(error) | ErrorKind::ConsentRequired(error) => Some(EntraDetails::of(error)),
+        ErrorKind::SignInFailed(error) | ErrorKind::ConsentRequired(error) => Some(EntraDetails::new(error)),
         _ => None,
     };
     let admin_consent_url = match kind {
@@ -268,7 +268,7 @@ fn log_text(kind: &ErrorKind, heading: &str) -> String {
 }
 
 impl<'a> EntraDetails<'a> {
-    fn of(error: &'a EntraError) -> Self {
+    fn new(error: &'a EntraError) -> Self {
         Self {
             code: error.code.map(|code| format!("AADSTS{code}")),
             error: &error.error,

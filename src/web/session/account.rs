@@ -27,14 +27,14 @@ impl Ticket {
 
     /// The name of its records in Redis.
     pub fn name(&self) -> RecordName {
-        RecordName::of(&self.0)
+        RecordName::hash(&self.0)
     }
 }
 
 impl UserKey {
     /// The name of records about the user in Redis.
     pub fn name(self) -> RecordName {
-        RecordName::of(&format!("{} {}", self.tenant_id, self.object_id))
+        RecordName::hash(&format!("{} {}", self.tenant_id, self.object_id))
     }
 }
 

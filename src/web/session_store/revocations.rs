@@ -181,7 +181,7 @@ mod tests {
             tenant_id: Uuid::nil(),
             object_id: Uuid::nil(),
         };
-        let [ended, other] = ["a", "b"].map(RecordName::of);
+        let [ended, other] = ["a", "b"].map(RecordName::hash);
         revocations.revoke_session(user, &ended).unwrap();
         assert!(revocations.is_revoked(user, Utc::now(), Some(&ended)).unwrap());
         assert!(!revocations.is_revoked(user, Utc::now(), Some(&other)).unwrap());

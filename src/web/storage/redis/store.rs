@@ -232,7 +232,7 @@ impl RedisStore {
     /// When any of that fails.
     pub fn probe(&self) -> Result<Option<String>, StoreError> {
         const LIFETIME: Duration = Duration::from_mins(1);
-        let (kind, name) = (RecordKind("probe"), RecordName::of(&random_id()));
+        let (kind, name) = (RecordKind("probe"), RecordName::hash(&random_id()));
         self.put(kind, &name, b"probe", LIFETIME)?;
         if self.take(kind, &name)?.is_none() {
             return Err(StoreError::new("a record that was just written does not exist"));
@@ -406,7 +406,7 @@ mod tests {
     }
 
     fn put(store: &RedisStore) -> Result<(), StoreError> {
-        store.put(KIND, &RecordName::of("a record"), b"", LIFE)
+        store.put(KIND, &RecordName::hash("a record"), b"", LIFE)
     }
 
     #[test]
