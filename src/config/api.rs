@@ -29,7 +29,6 @@ choices!(RequiredClientAuth => "any or certificate");
 section! {
     /// The REST API, and the access tokens that it accepts.
     #[derive(Debug, Clone)]
-    #[expect(clippy::struct_excessive_bools, reason = "the settings are independent of each other")]
     pub struct ApiSettings = "api" {
         /// Address that the API listens on.
         pub host: String = "127.0.0.1".to_owned(), text(A_HOST, host);
