@@ -1,7 +1,7 @@
-//! Files whose content the program trusts: only the account of this process, or root, may decide what is in them.
+//! Files whose content the program trusts: only the account of this process, or root, may write them.
 //!
-//! An attacker with another account on this machine could otherwise put their own signing keys into a cache, or block a
-//! start-up on a FIFO. Each check looks at the opened descriptor, never at the path a second time.
+//! Otherwise, an attacker with another account on this machine could put their own signing keys into a cache, or block a
+//! start with a FIFO. Each check uses the opened descriptor, never the path a second time.
 
 use std::{
     ffi::OsStr,
@@ -13,36 +13,35 @@ use std::{
 
 use rustix::fs::{Mode, OFlags, open, openat, renameat, unlinkat};
 
-/// Permission bits that let the group or everybody write.
+/// Permission bits that let the group or others write.
 const WRITABLE_BY_OTHERS: u32 = 0o022;
-/// Permission bits that let the group or everybody do anything.
+/// All permission bits of the group and of others.
 const OPEN_TO_OTHERS: u32 = 0o077;
 
-/// Who may read a trusted file besides its owner.
+/// Who may read a trusted file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Readers {
-    /// Everybody: the content is public.
+    /// All users: the content is public.
     Anyone,
-    /// Nobody: the content is secret.
+    /// Only the owner: the content is secret.
     OwnerOnly,
 }
 
-/// Why a file is not read or written.
+/// Why a file could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TrustedFileError {
-    /// There is no such file.
     #[error("it does not exist")]
     NotFound,
-    /// Somebody else may decide what is in it.
+    /// Another user could write the file, or it is not a regular file.
     #[error("{0}")]
     Untrusted(String),
-    /// The operating system refuses.
+    /// The operating system's error.
     #[error(transparent)]
     Io(#[from] io::Error),
 }
 
-/// Reads the file at `path`, if it is a regular file of `max_bytes` or fewer that only this account or root may write, in a
-/// folder of which the same holds. Follows no symbolic link at `path` and never blocks.
+/// Reads the file at `path`, if it is a regular file of `max_bytes` or fewer, and only this account or root may write it and its
+/// folder. Follows no symbolic link at `path` and never blocks.
 ///
 /// # Errors
 /// See [`TrustedFileError`].
@@ -66,8 +65,8 @@ pub(crate) fn read(path: &Path, readers: Readers, max_bytes: u64) -> Result<Vec<
     }
 }
 
-/// Replaces the file at `path` as a whole, with mode 0600. Makes the folder, with mode 0700, if only that is missing. A crash
-/// leaves the old content or the new one.
+/// Replaces the file at `path` as a whole, with mode 0600. Creates the folder with mode 0700 if it is missing and its parent
+/// exists. A crash leaves the old content or the new one.
 ///
 /// # Errors
 /// See [`TrustedFileError`]; the old content stays.
@@ -82,7 +81,7 @@ pub(crate) fn replace(path: &Path, content: &[u8]) -> Result<(), TrustedFileErro
     let written = file.write_all(content).and_then(|()| file.sync_all());
     let moved = written.and_then(|()| Ok(renameat(&folder, &temporary, &folder, name)?));
     if let Err(error) = moved {
-        // The first error is the one to report.
+        // The first error is reported.
         let _ = unlinkat(&folder, &temporary, rustix::fs::AtFlags::empty());
         return Err(error.into());
     }
@@ -97,7 +96,7 @@ fn make_folder(path: &Path) -> io::Result<()> {
     }
 }
 
-/// The folder of `path`, opened, and the name of the file within.
+/// Opens and checks the folder of `path`; returns it with the file name.
 fn trusted_folder(path: &Path) -> Result<(File, &OsStr), TrustedFileError> {
     let name = path.file_name().ok_or_else(|| untrusted("it names no file"))?;
     let folder_path = folder_of(path);
@@ -118,7 +117,7 @@ fn folder_of(path: &Path) -> PathBuf {
     }
 }
 
-/// The sticky bit does not help: in `/tmp`, anybody may create a file that is not there yet.
+/// The sticky bit does not help: in `/tmp`, every user may create a file that does not exist yet.
 fn check_folder(metadata: &Metadata, path: &Path) -> Result<(), TrustedFileError> {
     let shown = path.display();
     if !is_ours(metadata) {
@@ -130,7 +129,7 @@ fn check_folder(metadata: &Metadata, path: &Path) -> Result<(), TrustedFileError
     if metadata.mode() & WRITABLE_BY_OTHERS != 0 {
         let mode = metadata.mode() & 0o7777;
         return Err(untrusted(&format!(
-            "other users may write to its folder {shown} (mode {mode:04o}): use a folder of its own with mode 0700"
+            "other users may write to its folder {shown} (mode {mode:04o}): use a separate folder with mode 0700"
         )));
     }
     Ok(())
@@ -163,7 +162,7 @@ fn check_file(metadata: &Metadata, readers: Readers, max_bytes: u64) -> Result<(
     Ok(())
 }
 
-/// Owned by the account that this process runs as, or by root, who may do everything anyway.
+/// Owned by the account of this process, or by root, which may write every file anyway.
 fn is_ours(metadata: &Metadata) -> bool {
     metadata.uid() == rustix::process::geteuid().as_raw() || metadata.uid() == 0
 }
@@ -300,7 +299,7 @@ mod tests {
         for mode in [0o777, 0o1777, 0o770, 0o702] {
             fs::set_permissions(folder.path(), Permissions::from_mode(mode)).unwrap();
             let expected = format!(
-                "other users may write to its folder {} (mode {mode:04o}): use a folder of its own with mode 0700",
+                "other users may write to its folder {} (mode {mode:04o}): use a separate folder with mode 0700",
                 folder.path().display()
             );
             assert_eq!(reason(&path, Readers::Anyone), expected);
@@ -315,7 +314,7 @@ mod tests {
         let folder = folder();
         let path = folder.path().join("keys.json");
         fs::write(&path, "content").unwrap();
-        // Only root can give a file away; elsewhere nothing of another user's can be made for the test.
+        // Only root can change the owner of a file, so other accounts cannot run the rest of the test.
         if !rustix::process::geteuid().is_root() {
             return;
         }

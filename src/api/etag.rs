@@ -8,6 +8,7 @@ use actix_web::{
     web,
 };
 use chrono::{DateTime, Utc};
+use utoipa::IntoParams;
 
 use crate::{
     blog::{Blog, BlogError, Post, Precondition, Version},
@@ -34,6 +35,22 @@ pub fn not_modified(request: &HttpRequest, post: &Post) -> Option<EntityTag> {
         return (modified <= since.timestamp()).then(|| current(post));
     }
     matching_tag(request, &current(post))
+}
+
+/// The headers of a conditional write, for the API description.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "only describes the headers")]
+pub struct PreconditionHeaders {
+    /// The version that you read, from its `ETag`
+    #[param(rename = "If-Match")]
+    matching: Option<String>,
+    /// Versions that the post must not have; `*` means any
+    #[param(rename = "If-None-Match")]
+    none_matching: Option<String>,
+    /// `Last-Modified` of the version that you read; ignored with `If-Match`
+    #[param(rename = "If-Unmodified-Since")]
+    unmodified_since: Option<String>,
 }
 
 /// The request's precondition on post `id`, which the blog service checks when it writes; `None` without one (RFC 9110

@@ -4,11 +4,7 @@
 mod complete;
 mod post_fields;
 
-use actix_web::{
-    HttpRequest, HttpResponse,
-    http::header::{self, HeaderValue},
-    web,
-};
+use actix_web::{HttpRequest, HttpResponse, web};
 use utoipa::{
     OpenApi,
     openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
@@ -81,13 +77,7 @@ impl Description {
                 .insert(BEARER.to_owned(), bearer(api).into());
             post_fields::describe(&mut components.schemas, api.max_content_chars);
         }
-        let json = web::Bytes::from(serde_json::to_vec_pretty(&description)?);
-        let headers = [(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"))];
-        Ok(Self(StaticFile::new(
-            HeaderValue::from_static("application/json"),
-            &headers,
-            json,
-        )))
+        Ok(Self(StaticFile::json(serde_json::to_vec_pretty(&description)?)))
     }
 
     /// The JSON, in UTF-8.

@@ -1,11 +1,7 @@
 //! Which access tokens this API expects, for developers of clients (RFC 9728, "OAuth 2.0 Protected Resource Metadata").
 //! Public: nothing in it is secret, since every sign-in shows it in the browser's address bar.
 
-use actix_web::{
-    HttpRequest, HttpResponse,
-    http::header::{self, HeaderValue},
-    web::{self, Bytes},
-};
+use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -72,12 +68,6 @@ impl MetadataDocument {
     /// # Errors
     /// Never: the metadata holds only strings.
     pub fn new(metadata: &ResourceMetadata) -> serde_json::Result<Self> {
-        let json = Bytes::from(serde_json::to_vec(metadata)?);
-        let headers = [(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"))];
-        Ok(Self(StaticFile::new(
-            HeaderValue::from_static("application/json"),
-            &headers,
-            json,
-        )))
+        Ok(Self(StaticFile::json(serde_json::to_vec(metadata)?)))
     }
 }

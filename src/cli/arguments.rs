@@ -115,12 +115,12 @@ mod tests {
             &["--set", pem, "config"],
             &["migrate", "import", "postgres://u:hunter2@host/db"],
         ] {
-            let told = checked(arguments).expect("an error");
+            let message = checked(arguments).expect("an error");
             assert!(
-                told.contains("argument ") && !told.contains("MII") && !told.contains("eyJ"),
-                "{told}"
+                message.contains("argument ") && !message.contains("MII") && !message.contains("eyJ"),
+                "{message}"
             );
-            assert!(!told.contains("hunter2"), "{told}");
+            assert!(!message.contains("hunter2"), "{message}");
         }
     }
 

@@ -12,7 +12,7 @@ use clap::{Args, Subcommand};
 use super::settings::SettingsArguments;
 use crate::{
     config::{Role, Settings},
-    registration::Wanted,
+    registration::ExpectedRegistrations,
     web::Addresses,
 };
 
@@ -48,10 +48,14 @@ pub fn run(command: &EntraCommand, settings: &SettingsArguments) -> anyhow::Resu
 }
 
 /// The registrations that the settings need. A credential that cannot be read is reported there, and does not prevent the rest.
-fn wanted(settings: &Settings) -> anyhow::Result<Wanted> {
+fn wanted(settings: &Settings) -> anyhow::Result<ExpectedRegistrations> {
     let Addresses {
         public_url,
         redirect_uri,
     } = Addresses::from_settings(&settings.client, settings.client.port)?;
-    Ok(Wanted::of(settings, &public_url, &redirect_uri)?)
+    Ok(ExpectedRegistrations::from_settings(
+        settings,
+        &public_url,
+        &redirect_uri,
+    )?)
 }

@@ -163,13 +163,13 @@ impl Emulator {
         let status = response.status();
         let body =
             outbound::read_body(&mut response).with_context(|| format!("{base} did not send its whole response"))?;
-        let refusal = || {
+        let rejection = || {
             let body: Value = serde_json::from_slice(&body).ok()?;
             Some(body.get("error")?.as_str()?.to_owned())
         };
         match serde_json::from_slice::<Minted>(&body) {
             Ok(minted) if status.is_success() => Ok(minted),
-            _ => match refusal().filter(|_| status.is_client_error()) {
+            _ => match rejection().filter(|_| status.is_client_error()) {
                 Some(message) => {
                     Err(WrongUsage(format!("the Entra ID emulator rejects the request: {message}")).into())
                 }

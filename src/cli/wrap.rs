@@ -117,11 +117,10 @@ mod tests {
 
     #[test]
     fn each_line_has_its_own_hanging_indent() {
-        let text =
-            "error: two settings are wrong:\n  client.port: a number from 0 to 65535 is expected\n  api.port: the same";
+        let text = "error: two settings are invalid:\n  client.port: a number from 0 to 65535 is expected\n  api.port: the same";
         assert_eq!(
             wrap(text, 7, Some(40)),
-            "error: two settings are wrong:\n  client.port: a number from 0 to 65535\n    is expected\n  api.port: the same"
+            "error: two settings are invalid:\n  client.port: a number from 0 to 65535\n    is expected\n  api.port: the same"
         );
     }
 

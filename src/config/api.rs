@@ -29,7 +29,6 @@ choices!(RequiredClientAuth => "any or certificate");
 section! {
     /// The REST API, and the access tokens that it accepts.
     #[derive(Debug, Clone)]
-    #[expect(clippy::struct_excessive_bools, reason = "the settings are independent of each other")]
     pub struct ApiSettings = "api" {
         /// Address that the API listens on.
         pub host: String = "127.0.0.1".to_owned(), text(A_HOST, host);
@@ -62,8 +61,8 @@ section! {
         /// How many seconds the clocks of Entra ID and of this machine may differ.
         pub clock_skew_seconds: u32 = 60, number(0..=300);
 
-        /// Let applications call the API by themselves, without a user. Their app role (`Blog.Reader`, `Blog.Writer` or
-        /// `Blog.Admin`) decides what they may do.
+        /// Let applications call the API without a user. Their app role (`Blog.Reader`, `Blog.Writer` or `Blog.Admin`)
+        /// decides what they may do.
         pub allow_app_only: bool = false;
 
         /// Let app roles decide what users may do, too: [api.md](api.md#permissions). Otherwise every signed-in user may

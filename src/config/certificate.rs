@@ -95,7 +95,7 @@ impl CertificateSettings {
     }
 }
 
-/// Whether a setting that takes the content of a file holds something else than a path. Base64 has no dots, and no file has
+/// Whether a setting for the content of a file is not set to the path of one. Base64 has no dots, and no file has
 /// such a name.
 #[expect(clippy::ref_option, reason = "the rule gets the whole value")]
 fn is_content(value: &Option<SecretString>) -> bool {

@@ -46,7 +46,7 @@ pub fn resolve(
                 return Vec::new();
             }
             Err(error) => {
-                let hint = "check that the file exists and that the user who runs blogctl may read it";
+                let hint = "check that the file exists and that the account that runs blogctl can read it";
                 loader.reject(
                     FILE_SETTING,
                     &format!("names a file that cannot be read: {error}"),

@@ -237,7 +237,7 @@ fn expand(text: &str, value_of: impl Fn(&str) -> Option<String>) -> String {
     expanded
 }
 
-/// The value of a variable whose name begins `text`, and where its closing brace ends. `None` when it is no variable.
+/// The value of the variable whose name begins `text`, and the end of its closing brace. `None` if it is not a variable.
 fn variable(text: &str, value_of: impl Fn(&str) -> Option<String>) -> Option<(String, usize)> {
     let name_end = text.find(['}', ':'])?;
     let (name, rest) = text.split_at_checked(name_end)?;
@@ -251,7 +251,7 @@ fn variable(text: &str, value_of: impl Fn(&str) -> Option<String>) -> Option<(St
     Some((value_of(name).unwrap_or_else(|| default.to_owned()), end))
 }
 
-/// What Python calls a space: beside Unicode's, the four separators of ASCII.
+/// White space in Python: that of Unicode, and the four separators of ASCII.
 fn is_space(c: char) -> bool {
     c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c)
 }

@@ -41,7 +41,7 @@ section! {
         /// Base URL that replaces the cloud's sign-in host, such as `http://localhost:9000` for `blogctl serve-idp`. HTTPS,
         /// or HTTP on this machine.
         pub authority_host: Option<Url> = None, optional_url(
-            "an https URL (http is taken on localhost only) with nothing after host and port",
+            "an https URL (http on localhost only) with nothing after host and port",
             |url| secure_url(url) && origin(url),
         );
 

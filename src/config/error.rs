@@ -1,5 +1,5 @@
-//! What is wrong with the settings: all errors at once, each with the setting, its origin and what is expected. Never contains
-//! the value of a secret.
+//! Errors in the settings. All of them are reported at once, each with the setting, its origin and the expected value. They never
+//! contain a secret.
 
 use std::fmt;
 

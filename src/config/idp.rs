@@ -104,7 +104,6 @@ tables!(AppRegistration => "tables [[idp.apps]] (in the environment: an array of
 section! {
     /// The Entra ID emulator for development, `blogctl serve-idp`. Never let a production system trust it.
     #[derive(Debug, Clone)]
-    #[expect(clippy::struct_excessive_bools, reason = "the settings are independent of each other")]
     pub struct IdpSettings = "idp" {
         /// Address that the emulator listens on. Any address but loopback needs the flag
         /// `--i-know-this-is-not-a-real-identity-provider`.

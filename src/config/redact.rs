@@ -4,7 +4,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Serialize as _, Serializer};
 use url::Url;
 
-/// What stands in place of a secret.
+/// Replaces a secret wherever it would be shown.
 pub const HIDDEN: &str = "********";
 
 /// Hides the user name and the password before `@`, and everything after `?` or `#`. The text need not be a valid address:
@@ -47,7 +47,7 @@ pub fn without_password(address: &str) -> String {
     let Ok(mut url) = Url::parse(address) else {
         return all_hidden();
     };
-    // An unencoded / ? or # in a password moves the rest of the password behind the host, and a query may hold one, too.
+    // An unencoded / ? or # in a password moves the rest of the password behind the host, and a query may contain one, too.
     if url.cannot_be_a_base() || url.query().is_some() || url.fragment().is_some() || url.path().contains('@') {
         return all_hidden();
     }

@@ -29,7 +29,7 @@ const TENANT: RequiredSetting = RequiredSetting {
     name: "entra.tenant_id",
     alternatives: &[],
     description: "the directory (tenant) ID of the app registrations (blogctl dev needs none)",
-    is_missing: |settings| settings.entra.tenant_id.is_empty(),
+    is_missing: |settings| settings.entra.tenant_id.trim().is_empty(),
 };
 
 const API: &[RequiredSetting] = &[
@@ -38,7 +38,7 @@ const API: &[RequiredSetting] = &[
         name: "api.app_id_uri",
         alternatives: &["api.client_id"],
         description: "the App ID URI of the API's app registration (Expose an API), such as api://GUID",
-        is_missing: |settings| settings.api.app_id_uri.is_empty() && settings.api.client_id.is_none(),
+        is_missing: |settings| settings.api.app_id_uri.trim().is_empty() && settings.api.client_id.is_none(),
     },
 ];
 
@@ -48,7 +48,7 @@ const CLIENT: &[RequiredSetting] = &[
         name: "client.client_id",
         alternatives: &[],
         description: "the application (client) ID of the web site's app registration",
-        is_missing: |settings| settings.client.client_id.is_empty(),
+        is_missing: |settings| settings.client.client_id.trim().is_empty(),
     },
     RequiredSetting {
         name: "client.cert_path",
@@ -60,7 +60,7 @@ const CLIENT: &[RequiredSetting] = &[
         name: "client.api_scope",
         alternatives: &[],
         description: "the scope of the API, such as api://GUID/access_as_user",
-        is_missing: |settings| settings.client.api_scope.is_empty(),
+        is_missing: |settings| settings.client.api_scope.trim().is_empty(),
     },
     RequiredSetting {
         name: "client.cookie_key",

@@ -82,13 +82,13 @@ const SECRET_OPTIONS: [&str; 9] = [
 ];
 /// First characters of a PEM file in base64, with and without a byte-order mark.
 const ENCODED_PEM: [&str; 3] = ["LS0tLS1", "77u/LS0t", "77u_LS0t"];
-/// Shortest base64 that is taken for DER; thumbprints are shorter.
+/// Shortest base64 that counts as DER; thumbprints are shorter.
 const SHORTEST_DER: usize = 48;
-/// Shortest text that is taken for random.
+/// Shortest text that counts as random.
 const SHORTEST_RANDOM: usize = 20;
-/// Shortest hex that is taken for random: 128 bits.
+/// Shortest hex that counts as random: 128 bits.
 pub(super) const SHORTEST_HEX: usize = 32;
-/// Shortest text that is taken for a password.
+/// Shortest text that counts as a password.
 const SHORTEST_PASSPHRASE: usize = 6;
 
 /// The kind of secret that `text` could be, if any.

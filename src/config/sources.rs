@@ -199,7 +199,7 @@ impl Collected {
         };
         let read = dotenv::parse(&text, value_of);
         for line in read.invalid_lines {
-            // Never the line itself: it may hold a secret.
+            // The line itself is not shown: it may contain a secret.
             let problem = format!("has a line that is not NAME=value: line {line}");
             let hint = "write NAME=value, or NAME='value' for a value of several lines; # begins a comment";
             self.unreadable(shown.clone(), &problem, hint);

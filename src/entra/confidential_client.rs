@@ -281,7 +281,7 @@ impl ConfidentialClient {
     /// grant for which Entra always checks the certificate.
     ///
     /// # Errors
-    /// See [`SignInError`]. The category of an [`EntraError`] tells whether Entra rejected the certificate.
+    /// See [`SignInError`]. The category of an [`EntraError`] says whether Entra rejected the certificate.
     pub fn verify_credential(&self) -> Result<(), SignInError> {
         let metadata = self.provider.metadata()?;
         let assertion = self.assertion(&metadata, &self.credential())?;

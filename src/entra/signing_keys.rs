@@ -407,7 +407,7 @@ mod tests {
         keys.prepare(|| Ok(good())).unwrap();
         assert!(matches!(keys.find("new", failing), KeyLookup::Unavailable));
         assert!(matches!(
-            keys.find("new", || panic!("asked again")),
+            keys.find("new", || panic!("a second fetch")),
             KeyLookup::Unavailable
         ));
     }

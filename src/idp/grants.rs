@@ -100,7 +100,7 @@ impl Grants {
             family: code.clone(),
         };
         let expires_at = now + CODE_SECONDS;
-        let held = Code {
+        let stored = Code {
             grant,
             nonce,
             redirect_uri,
@@ -109,7 +109,7 @@ impl Grants {
             redeemed: false,
         };
         self.codes
-            .insert(code.clone(), held, now + CODE_REMEMBERED_SECONDS, now);
+            .insert(code.clone(), stored, now + CODE_REMEMBERED_SECONDS, now);
         code
     }
 
@@ -127,10 +127,10 @@ impl Grants {
         code_verifier: Option<&str>,
         now: i64,
     ) -> Result<Code, OAuthError> {
-        let redeemed = self.codes.update(code, now, |held| {
-            held.check(client_id, redirect_uri, code_verifier, now)?;
-            held.redeemed = true;
-            Ok(held.clone())
+        let redeemed = self.codes.update(code, now, |stored| {
+            stored.check(client_id, redirect_uri, code_verifier, now)?;
+            stored.redeemed = true;
+            Ok(stored.clone())
         });
         let result = redeemed.unwrap_or_else(|| Err(malformed("authorization code")));
         if result.as_ref().is_err_and(|error| error.code == ALREADY_REDEEMED) {

@@ -44,7 +44,7 @@ pub async fn sign_out(idp: web::Data<Idp>, tenant: web::Path<String>, request: H
 /// Where to redirect afterwards: to `post_logout_redirect_uri`, with `state`, if it is registered for the application
 /// that `client_id` or `id_token_hint` names. Without either, a registration for any application suffices.
 fn return_address(idp: &Idp, parameters: &Parameters) -> Option<String> {
-    let wanted = parameters.get("post_logout_redirect_uri")?;
+    let requested = parameters.get("post_logout_redirect_uri")?;
     let hinted = match parameters.get("id_token_hint") {
         Some(token) => Some(audience_of_issued_token(idp, token)?),
         None => None,
@@ -57,12 +57,12 @@ fn return_address(idp: &Idp, parameters: &Parameters) -> Option<String> {
                 .registration
                 .post_logout_redirect_uris
                 .iter()
-                .any(|registered| registered == wanted)
+                .any(|registered| registered == requested)
     });
     if !is_registered {
         return None;
     }
-    let mut uri = Url::parse(wanted).ok()?;
+    let mut uri = Url::parse(requested).ok()?;
     if let Some(state) = parameters.get("state") {
         uri.query_pairs_mut().append_pair("state", state);
     }

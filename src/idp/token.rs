@@ -82,16 +82,16 @@ fn read(request: &HttpRequest, form: &[u8]) -> Result<Parameters, OAuthError> {
 }
 
 fn request_details(form: &Parameters) -> TokenRequestDetails {
-    let own = |name: &str| form.get(name).map(str::to_owned);
+    let field = |name: &str| form.get(name).map(str::to_owned);
     let assertion = form
         .get("client_assertion")
         .and_then(|assertion| JwtParts::parse(assertion).ok());
     let (assertion_header, assertion_claims) = assertion.map(|parts| (parts.header, parts.claims)).unzip();
     TokenRequestDetails {
         form_fields: form.names(),
-        grant_type: own("grant_type"),
-        client_id: own("client_id"),
-        scope: own("scope"),
+        grant_type: field("grant_type"),
+        client_id: field("client_id"),
+        scope: field("scope"),
         assertion_header,
         assertion_claims,
     }
@@ -118,11 +118,11 @@ fn grant(idp: &Idp, tenant: &str, form: &Parameters) -> Result<TokenResponse, OA
 
 /// The client's own id for this request, if it is a GUID, as MSAL sends it.
 fn correlation_id(request: &HttpRequest) -> String {
-    let given = request
+    let header = request
         .headers()
         .get("client-request-id")
         .and_then(|value| value.to_str().ok());
-    given
+    header
         .and_then(guid::parse)
         .map_or_else(random::guid, |id| id.to_string())
 }

@@ -1,4 +1,4 @@
-//! The registrations as Graph JSON: what `POST /applications` takes.
+//! The registrations as Graph JSON, for `POST /applications`.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chrono::{SecondsFormat, Utc};
@@ -6,29 +6,29 @@ use openssl::sha::sha1;
 use serde_json::{Value, json};
 use uuid::{Builder, Uuid};
 
-use super::{Proof, Wanted};
+use super::{ExpectedCredential, ExpectedRegistrations};
 
-/// Roles that the API knows, and what each lets its holder do.
+/// The API's app roles and their descriptions.
 pub const APP_ROLES: [(&str, &str); 3] = [
     ("Blog.Reader", "Read posts"),
-    ("Blog.Writer", "Read posts, and write, change and delete one's own"),
-    ("Blog.Admin", "Read posts, and change and delete those of anybody"),
+    ("Blog.Writer", "Read posts, and write, change and delete your own"),
+    ("Blog.Admin", "Read posts, and change and delete those of all users"),
 ];
 
-/// `signInAudience` of a registration that is of its own tenant alone.
+/// `signInAudience` of a single-tenant registration.
 pub(super) const ONE_TENANT: &str = "AzureADMyOrg";
-/// `signInAudience` of a registration of which other tenants may have a service principal.
+/// `signInAudience` of a multitenant registration.
 pub(super) const MANY_TENANTS: &str = "AzureADMultipleOrgs";
 
-/// Stands for a client id that nobody knows before the registration has been made.
+/// Placeholder for the API's client id, which exists only after its registration.
 pub const UNKNOWN_API: &str = "@API_CLIENT_ID@";
 
 /// The registrations of API and site.
-pub fn described(wanted: &Wanted) -> (Value, Value) {
+pub fn describe(wanted: &ExpectedRegistrations) -> (Value, Value) {
     (api(wanted), site(wanted))
 }
 
-fn api(wanted: &Wanted) -> Value {
+fn api(wanted: &ExpectedRegistrations) -> Value {
     let roles: Vec<Value> = APP_ROLES
         .iter()
         .map(|(value, does)| {
@@ -45,7 +45,7 @@ fn api(wanted: &Wanted) -> Value {
     let does = "Read and write blog posts as you";
     let mut api = json!({
         "displayName": "Blog API",
-        "signInAudience": if wanted.is_of_many_tenants { MANY_TENANTS } else { ONE_TENANT },
+        "signInAudience": if wanted.is_multitenant { MANY_TENANTS } else { ONE_TENANT },
         "api": {
             "requestedAccessTokenVersion": 2,
             "oauth2PermissionScopes": [{
@@ -68,7 +68,7 @@ fn api(wanted: &Wanted) -> Value {
     api
 }
 
-fn site(wanted: &Wanted) -> Value {
+fn site(wanted: &ExpectedRegistrations) -> Value {
     let api = wanted
         .api_client_id
         .map_or_else(|| UNKNOWN_API.to_owned(), |id| id.to_string());
@@ -87,13 +87,13 @@ fn site(wanted: &Wanted) -> Value {
             "resourceAccess": [{ "id": stable_id("scope", &wanted.scope), "type": "Scope" }],
         }],
         "optionalClaims": { "idToken": claims },
-        "keyCredentials": wanted.proofs.iter().filter_map(key_credential).collect::<Vec<_>>(),
+        "keyCredentials": wanted.credentials.iter().filter_map(key_credential).collect::<Vec<_>>(),
     })
 }
 
-/// Of a certificate that has not expired.
-fn key_credential(proof: &Proof) -> Option<Value> {
-    let Proof::Certificate { details, der } = proof else {
+/// `None` for an expired certificate, and for other credentials.
+fn key_credential(credential: &ExpectedCredential) -> Option<Value> {
+    let ExpectedCredential::Certificate { details, der } = credential else {
         return None;
     };
     let time = |time: chrono::DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Secs, true);
@@ -110,8 +110,8 @@ fn key_credential(proof: &Proof) -> Option<Value> {
     })
 }
 
-/// The same each time and everywhere (UUID version 5, RFC 9562 §5.5): ids of scopes and roles need be unique within
-/// their registration only, and permissions name them.
+/// Stable on every machine (UUID version 5, RFC 9562 §5.5): permissions refer to the ids of scopes and roles, which must be unique
+/// only within their registration.
 fn stable_id(kind: &str, value: &str) -> String {
     let name = [
         Uuid::NAMESPACE_URL.as_bytes().as_slice(),

@@ -1,5 +1,5 @@
-//! What of an exported registration is not as the settings need it. Exports are read leniently: `az ad app show`, Graph
-//! itself and lists of either leave out or add members as they like.
+//! Compares an exported registration with the expected one. Exports are read leniently: `az ad app show`, Graph and lists of either
+//! omit and add members.
 
 mod api;
 mod credentials;
@@ -10,47 +10,47 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
-    Wanted,
+    ExpectedRegistrations,
     described::{MANY_TENANTS, ONE_TENANT},
 };
 
-/// How much it matters.
+/// The severity of a difference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Severity {
-    /// As it should be.
+    /// No difference.
     Agrees,
-    /// Works, but should not be so.
+    /// Works, but should be changed.
     Warning,
-    /// Not as the settings need it.
+    /// Does not work with the settings, or grants too much.
     Differs,
 }
 
-/// One thing compared.
+/// The result of one comparison.
 #[derive(Debug, Clone)]
 pub struct Drift {
     /// `site` or `api`.
     pub registration: &'static str,
-    /// How much it matters.
+    /// Severity of the difference.
     pub severity: Severity,
-    /// What the export says.
+    /// The content of the export.
     pub seen: String,
-    /// What it should say; empty when it does.
+    /// The expected content; empty without a difference.
     pub expected: String,
-    /// Where in the portal to mend it; empty when there is nothing to mend.
-    pub remedy: String,
+    /// Where to change it in the portal; empty without a difference.
+    pub hint: String,
 }
 
-/// Why there is nothing to compare.
+/// Why an export cannot be compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NotAnExport {
-    /// It holds other registrations, or none.
-    #[error("holds none of the registrations that the settings name")]
-    OfOthers,
-    /// It is what `blogctl entra manifest` prints.
-    #[error("is what blogctl entra manifest prints: how registrations should be, not how they are")]
+    /// It contains other registrations, or none.
+    #[error("contains none of the registrations that the settings name")]
+    OtherRegistrations,
+    /// It is the output of `blogctl entra manifest`.
+    #[error("is the output of blogctl entra manifest: the expected registrations, not the existing ones")]
     Manifest,
-    /// It is in the form of Azure AD Graph, which has other names for everything.
-    #[error("is in the older form of Azure AD Graph, as old portals and old versions of az export it")]
+    /// It has the format of Azure AD Graph, whose members have other names.
+    #[error("has the old format of Azure AD Graph, which old portals and old versions of az export")]
     OldForm,
 }
 
@@ -58,7 +58,7 @@ impl NotAnExport {
     /// What to do about it.
     pub fn hint(self) -> &'static str {
         match self {
-            Self::OfOthers => {
+            Self::OtherRegistrations => {
                 "compare its appId with client.client_id and api.client_id (or the GUID in api.app_id_uri)"
             }
             Self::Manifest | Self::OldForm => "export it with az ad app show --id CLIENT_ID > FILE",
@@ -66,11 +66,15 @@ impl NotAnExport {
     }
 }
 
-/// Compares an export (a registration, an array of them, or `{"value": […]}`) with what is wanted.
+/// Compares an export (a registration, an array of them, or `{"value": […]}`) with the expected registrations.
 ///
 /// # Errors
-/// When it holds neither of the two registrations.
-pub fn drift(export: &Value, wanted: &Wanted, now: DateTime<Utc>) -> Result<Vec<Drift>, NotAnExport> {
+/// When it contains neither of the two registrations.
+pub fn find_drift(
+    export: &Value,
+    wanted: &ExpectedRegistrations,
+    now: DateTime<Utc>,
+) -> Result<Vec<Drift>, NotAnExport> {
     if ["api", "site"]
         .iter()
         .all(|name| export.get(name).is_some_and(Value::is_object))
@@ -98,14 +102,14 @@ pub fn drift(export: &Value, wanted: &Wanted, now: DateTime<Utc>) -> Result<Vec<
         (None, uri) => uri.as_ref().and_then(find_by_uri),
     };
     if api.is_none() && site.is_none() {
-        return Err(NotAnExport::OfOthers);
+        return Err(NotAnExport::OtherRegistrations);
     }
-    if [api, site].iter().flatten().any(|app| is_of_old_form(app)) {
+    if [api, site].iter().flatten().any(|app| has_old_format(app)) {
         return Err(NotAnExport::OldForm);
     }
     let mut found = Vec::new();
     match (site, wanted.site_client_id) {
-        (Some(app), _) => Compared {
+        (Some(app), _) => Comparison {
             app,
             registration: "site",
             found: &mut found,
@@ -115,7 +119,7 @@ pub fn drift(export: &Value, wanted: &Wanted, now: DateTime<Utc>) -> Result<Vec<
         (None, None) => {}
     }
     match (api, wanted.api_client_id, &wanted.app_id_uri) {
-        (Some(app), ..) => Compared {
+        (Some(app), ..) => Comparison {
             app,
             registration: "api",
             found: &mut found,
@@ -136,12 +140,12 @@ fn identifier_uris(app: &Value) -> impl Iterator<Item = &str> {
         .filter_map(Value::as_str)
 }
 
-/// Entra takes an App ID URI with and without a slash at its end for the same.
+/// Entra ignores a trailing slash of an App ID URI.
 fn is_same(uri: &str, other: &str) -> bool {
     uri.trim_end_matches('/') == other.trim_end_matches('/')
 }
 
-fn is_of_old_form(app: &Value) -> bool {
+fn has_old_format(app: &Value) -> bool {
     [
         "replyUrlsWithType",
         "replyUrls",
@@ -158,27 +162,27 @@ fn missing(registration: &'static str, name: &str, id: &str, export: &str) -> Dr
         severity: Severity::Warning,
         seen: format!("the {name}'s registration ({id}) is not in this export"),
         expected: "both registrations".to_owned(),
-        remedy: format!("export it with {export} {id}, or all of them with az ad app list"),
+        hint: format!("export it with {export} {id}, or all of them with az ad app list"),
     }
 }
 
-struct Compared<'a> {
+struct Comparison<'a> {
     app: &'a Value,
     registration: &'static str,
     found: &'a mut Vec<Drift>,
 }
 
-impl Compared<'_> {
-    fn audience(&mut self, is_of_many_tenants: bool) {
+impl Comparison<'_> {
+    fn audience(&mut self, is_multitenant: bool) {
         let seen = self.text("/signInAudience");
         let whose = match seen.as_str() {
             ONE_TENANT => "accounts of this tenant only",
             MANY_TENANTS => "accounts of any tenant",
             "AzureADandPersonalMicrosoftAccount" => "accounts of any tenant and personal Microsoft accounts",
             "PersonalMicrosoftAccount" => "personal Microsoft accounts only",
-            _ => "accounts of another kind",
+            _ => "accounts of an unknown type",
         };
-        let (wanted, expected, remedy) = if is_of_many_tenants {
+        let (wanted, expected, hint) = if is_multitenant {
             (
                 MANY_TENANTS,
                 "accounts of any tenant (AzureADMultipleOrgs), since api.tenants names further ones",
@@ -195,15 +199,18 @@ impl Compared<'_> {
             seen == wanted,
             &format!("{whose} can sign in ({})", or_none(&seen)),
             expected,
-            remedy,
+            hint,
         );
     }
 
-    /// `serves` is what is lost without it.
+    /// `serves` says what the claim is for.
     fn optional_claim(&mut self, token: &str, name: &str, portal: &str, serves: &str) {
         let claims = self.array(&format!("/optionalClaims/{token}"));
         let has = claims.iter().any(|claim| member(claim, "name") == name);
-        let seen = format!("the optional claim {name} is {}", if has { "there" } else { "missing" });
+        let seen = format!(
+            "the optional claim {name} is {}",
+            if has { "present" } else { "missing" }
+        );
         self.should(
             has,
             &seen,
@@ -212,7 +219,7 @@ impl Compared<'_> {
         );
     }
 
-    /// blogctl never uses one, and whoever finds one needs no certificate.
+    /// blogctl never uses a client secret, and an attacker who has one needs no certificate.
     fn secrets(&mut self) {
         let seen = match self.array("/passwordCredentials").len() {
             0 => return,
@@ -228,29 +235,29 @@ impl Compared<'_> {
         );
     }
 
-    /// Without it the system does not work, or lets in whom it should not.
-    fn must(&mut self, agrees: bool, seen: &str, expected: &str, remedy: &str) {
-        self.judge(agrees, Severity::Differs, seen, expected, remedy);
+    /// For content without which the system does not work, or grants too much.
+    fn must(&mut self, agrees: bool, seen: &str, expected: &str, hint: &str) {
+        self.compare(agrees, Severity::Differs, seen, expected, hint);
     }
-    /// The system works without it.
-    fn should(&mut self, agrees: bool, seen: &str, expected: &str, remedy: &str) {
-        self.judge(agrees, Severity::Warning, seen, expected, remedy);
+    /// For content that the system can work without.
+    fn should(&mut self, agrees: bool, seen: &str, expected: &str, hint: &str) {
+        self.compare(agrees, Severity::Warning, seen, expected, hint);
     }
-    fn judge(&mut self, agrees: bool, otherwise: Severity, seen: &str, expected: &str, remedy: &str) {
+    fn compare(&mut self, agrees: bool, otherwise: Severity, seen: &str, expected: &str, hint: &str) {
         if agrees {
             self.push(Severity::Agrees, seen.to_owned(), "", "");
         } else {
-            self.push(otherwise, seen.to_owned(), expected, remedy);
+            self.push(otherwise, seen.to_owned(), expected, hint);
         }
     }
-    fn push(&mut self, severity: Severity, seen: String, expected: &str, remedy: &str) {
-        let (expected, remedy) = (expected.to_owned(), remedy.to_owned());
+    fn push(&mut self, severity: Severity, seen: String, expected: &str, hint: &str) {
+        let (expected, hint) = (expected.to_owned(), hint.to_owned());
         self.found.push(Drift {
             registration: self.registration,
             severity,
             seen,
             expected,
-            remedy,
+            hint,
         });
     }
     fn text(&self, pointer: &str) -> String {
@@ -269,7 +276,7 @@ impl Compared<'_> {
     }
 }
 
-impl<'a> Compared<'a> {
+impl<'a> Comparison<'a> {
     fn array(&self, pointer: &str) -> Vec<&'a Value> {
         self.app
             .pointer(pointer)
@@ -291,7 +298,7 @@ fn or_none(text: &str) -> String {
     }
 }
 
-/// `the scopes are a, b`, or what is said when there are none.
+/// `the scopes are a, b`, or `none` if the list is empty.
 fn listed(items: &[String], what: &str, none: &str) -> String {
     match items {
         [] => none.to_owned(),

@@ -1,65 +1,64 @@
-//! What the site proves itself with, as far as its registration has to know it: certificates without their keys, and
-//! tokens of others. Nothing is signed and no token is fetched, so that the registrations can be described on a machine
-//! that is not the site's.
+//! The site's credentials as its registration has to know them: certificates without keys, and federated credentials. Nothing is
+//! signed and no token is fetched, so that the registrations can be described on another machine than the site's.
 
 use openssl::x509::X509;
 
 use crate::{
     certificate::{CertificateDetails, CertificateError, ClientCertificate},
-    config::{Cloud, CredentialSettings, EntraSettings, Settings},
-    entra::{Authority, CredentialSource},
+    config::{CredentialSettings, EntraSettings, Settings},
+    entra::{Authority, CredentialSource, credential::FederatedCredential},
     outbound::OutboundError,
 };
 
-/// One entry of `client.credential`.
+/// A credential that the registration must know.
 #[derive(Debug, Clone)]
-pub enum Proof {
-    /// A certificate, whether or not it is in date.
+pub enum ExpectedCredential {
+    /// A certificate, which may have expired.
     Certificate {
-        /// What it says.
+        /// Its details.
         details: Box<CertificateDetails>,
-        /// The certificate itself.
+        /// The certificate in DER.
         der: Vec<u8>,
     },
-    /// A token that somebody else issues.
+    /// A token of another issuer.
     Federated {
-        /// Kind and place of the entry.
+        /// Kind and location of the entry.
         name: String,
-        /// Who issues it, where the settings tell.
+        /// Issuer of the token, if the settings determine it.
         issuer: Option<String>,
-        /// For whom it is issued.
+        /// Audience of the token.
         audience: &'static str,
     },
     /// A certificate that cannot be read here.
     Unreadable {
-        /// Kind and place of the entry.
+        /// Kind and location of the entry.
         name: String,
-        /// Why.
+        /// The error.
         reason: String,
-        /// What to do about it.
-        remedy: String,
+        /// What the operator can do.
+        hint: String,
     },
 }
 
-impl Proof {
-    /// Those of the settings, in their order; none when none is set. Reads files, and asks vaults for certificates.
+impl ExpectedCredential {
+    /// The credentials of the settings, in order. Reads files, and asks vaults for certificates.
     ///
     /// # Errors
     /// When the CA file cannot be used.
-    pub fn all(settings: &Settings) -> Result<Vec<Self>, OutboundError> {
+    pub fn from_settings(settings: &Settings) -> Result<Vec<Self>, OutboundError> {
         let sources = CredentialSource::from_settings(settings)?;
         let entries = settings.client.credentials();
         Ok(entries
             .iter()
             .zip(&sources)
-            .flat_map(|(entry, source)| Self::of(entry, source, &settings.entra))
+            .flat_map(|(entry, source)| Self::from_entry(entry, source, &settings.entra))
             .collect())
     }
 
-    fn of(entry: &CredentialSettings, source: &CredentialSource, settings: &EntraSettings) -> Vec<Self> {
-        let (name, audience) = (source.name().to_owned(), audience(settings.cloud));
+    fn from_entry(entry: &CredentialSettings, source: &CredentialSource, settings: &EntraSettings) -> Vec<Self> {
+        let (name, audience) = (source.name().to_owned(), FederatedCredential::audience(settings.cloud));
         match entry {
-            // The cluster issues it.
+            // The settings do not name the cluster's issuer.
             CredentialSettings::WorkloadIdentity(_) => vec![Self::Federated {
                 name,
                 issuer: None,
@@ -72,16 +71,16 @@ impl Proof {
             CredentialSettings::File(_)
             | CredentialSettings::KeyVaultSign(_)
             | CredentialSettings::KeyVaultCertificate(_) => match leaves(source) {
-                Ok(leaves) => leaves.into_iter().filter_map(Self::of_certificate).collect(),
+                Ok(leaves) => leaves.into_iter().filter_map(Self::from_certificate).collect(),
                 Err(error) => {
-                    let (reason, remedy) = (error.to_string(), error.hint().into_owned());
-                    vec![Self::Unreadable { name, reason, remedy }]
+                    let (reason, hint) = (error.to_string(), error.hint().into_owned());
+                    vec![Self::Unreadable { name, reason, hint }]
                 }
             },
         }
     }
 
-    fn of_certificate(der: Vec<u8>) -> Option<Self> {
+    fn from_certificate(der: Vec<u8>) -> Option<Self> {
         Some(Self::Certificate {
             details: Box::new(CertificateDetails::from_der(&der)?),
             der,
@@ -89,17 +88,8 @@ impl Proof {
     }
 }
 
-/// The audience of federated credentials in each cloud (Microsoft Learn "Workload identity federation").
-fn audience(cloud: Cloud) -> &'static str {
-    match cloud {
-        Cloud::Public => "api://AzureADTokenExchange",
-        Cloud::UsGovernment => "api://AzureADTokenExchangeUSGov",
-        Cloud::China => "api://AzureADTokenExchangeChina",
-    }
-}
-
-/// In DER: the certificate of the key, or where that cannot be told (it is out of date, or there is no key here) each
-/// that has issued no other.
+/// In DER: the certificate of the key. If that is unknown, since the certificate is not valid now or there is no key here, every
+/// certificate that is not the issuer of another.
 fn leaves(source: &CredentialSource) -> Result<Vec<Vec<u8>>, CertificateError> {
     if let Some(Ok(certificate)) = source.file().map(ClientCertificate::load) {
         return Ok(certificate.chain().first().cloned().into_iter().collect());

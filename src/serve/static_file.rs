@@ -49,6 +49,16 @@ impl StaticFile {
         }))
     }
 
+    /// JSON that caches must revalidate each time.
+    pub fn json(bytes: Vec<u8>) -> Self {
+        let headers = [(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"))];
+        Self::new(
+            HeaderValue::from_static("application/json"),
+            &headers,
+            Bytes::from(bytes),
+        )
+    }
+
     /// The uncompressed bytes.
     pub fn bytes(&self) -> &[u8] {
         &self.0.bytes
@@ -122,18 +132,18 @@ impl Inner {
     }
 }
 
-/// The tag in `If-None-Match` that names the resource whose uncompressed form has the tag `own`, or one of its
+/// The tag in `If-None-Match` that names the resource whose uncompressed form has the tag `uncompressed`, or one of its
 /// compressed forms. `None` if the header names other tags, or is missing.
-pub fn matching_tag(request: &HttpRequest, own: &EntityTag) -> Option<EntityTag> {
+pub fn matching_tag(request: &HttpRequest, uncompressed: &EntityTag) -> Option<EntityTag> {
     if !request.headers().contains_key(header::IF_NONE_MATCH) {
         return None;
     }
     match IfNoneMatch::parse(request).ok()? {
-        IfNoneMatch::Any => Some(own.clone()),
+        IfNoneMatch::Any => Some(uncompressed.clone()),
         IfNoneMatch::Items(tags) => {
             let named = tags
                 .into_iter()
-                .find(|known| uncompressed_tag(known.tag()) == own.tag())?;
+                .find(|known| uncompressed_tag(known.tag()) == uncompressed.tag())?;
             Some(EntityTag::new_strong(named.tag().to_owned()))
         }
     }

@@ -1,5 +1,5 @@
-//! Creates the components of the site from the settings. Contacts neither Entra ID nor the API: the site starts while they are down. A
-//! credential that is in Azure must be reachable.
+//! Creates the components of the site from the settings. Contacts neither Entra ID nor the API: the site starts while
+//! they are down. A credential that is in Azure must be reachable.
 
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ use super::{
     user_sessions::UserSessions,
 };
 use crate::{
-    config::{A_REDIRECT_PATH, ClientSettings, Settings, redirect_path},
+    config::{A_REDIRECT_PATH, Role, Settings, redirect_path},
     entra::{ConfidentialClient, Provider},
     guid, outbound,
     serve::TrustedProxies,
@@ -62,13 +62,14 @@ pub struct AppState {
 }
 
 impl AppState {
-    /// Checks the settings, loads the credential and creates all components. `port` is the one that the site listens on.
+    /// Checks the settings, loads the credential and creates all components. `port` is the one that the site listens
+    /// on.
     ///
     /// # Errors
     /// See [`StartError`].
     pub fn new(settings: &Settings, port: u16) -> Result<Self, StartError> {
         let client_settings = &settings.client;
-        let errors = check(client_settings);
+        let errors = check(settings);
         if !errors.is_empty() {
             return Err(StartError::Settings(errors));
         }
@@ -174,7 +175,7 @@ fn token_store(settings: &Settings, redis: Option<&RedisStore>) -> Arc<dyn Token
 }
 
 /// All errors in the settings at once.
-fn check(settings: &ClientSettings) -> Vec<SettingError> {
+fn check(settings: &Settings) -> Vec<SettingError> {
     let mut found = Vec::new();
     let mut report = |setting, problem: &str| {
         found.push(SettingError {
@@ -182,31 +183,15 @@ fn check(settings: &ClientSettings) -> Vec<SettingError> {
             problem: problem.to_owned(),
         });
     };
-    if settings.client_id.trim().is_empty() {
-        report(
-            "client.client_id",
-            "is not set: the application (client) id of the web site's registration, a GUID",
-        );
-    } else if guid::parse(settings.client_id.trim()).is_none() {
+    for required in Role::Client.missing(settings) {
+        report(required.name, &format!("is not set: {}", required.description));
+    }
+    let settings = &settings.client;
+    if !settings.client_id.is_empty() && guid::parse(settings.client_id.trim()).is_none() {
         report(
             "client.client_id",
             "is not a GUID: the portal shows it as Application (client) ID",
         );
-    }
-    if settings.api_scope.trim().is_empty() {
-        report(
-            "client.api_scope",
-            "is not set: the API's scope, such as api://…/access_as_user",
-        );
-    }
-    if settings.credentials().is_empty() {
-        report(
-            "client.cert_path",
-            "is not set: a PEM or PFX file with the certificate and its private key",
-        );
-    }
-    if settings.cookie_keys.is_empty() {
-        report("client.cookie_key", "is not set: 32 or more random characters");
     }
     if settings
         .cookie_keys
@@ -250,16 +235,17 @@ mod tests {
 
     #[test]
     fn all_missing_settings_are_reported_at_once() {
-        let found: Vec<_> = check(&ClientSettings::default())
+        let found: Vec<_> = check(&Settings::default())
             .into_iter()
             .map(|found| found.setting)
             .collect();
         assert_eq!(
             found,
             [
+                "entra.tenant_id",
                 "client.client_id",
-                "client.api_scope",
                 "client.cert_path",
+                "client.api_scope",
                 "client.cookie_key"
             ]
         );
@@ -268,10 +254,8 @@ mod tests {
     #[test]
     fn a_short_cookie_key_is_rejected() {
         let has_problem = |key: &str| {
-            let settings = ClientSettings {
-                cookie_keys: vec![SecretString::from(key)],
-                ..ClientSettings::default()
-            };
+            let mut settings = Settings::default();
+            settings.client.cookie_keys = vec![SecretString::from(key)];
             check(&settings)
                 .iter()
                 .any(|found| found.setting == "client.cookie_key")

@@ -276,7 +276,7 @@ fn rows_that_break_a_rule_stop_the_import_unless_skipped() {
 
         let skipped = legacy.import_into(settings, &["--skip-invalid"]);
         assert_eq!(skipped.code, Some(0), "{skipped:?}");
-        assert!(skipped.stdout.contains("skipped  7 rows"), "{skipped:?}");
+        assert!(skipped.stdout.contains("skipped  7 invalid rows"), "{skipped:?}");
         assert!(rows.iter().all(|row| skipped.stdout.contains(row)), "{skipped:?}");
         assert_eq!(list(settings).total, 4);
     });

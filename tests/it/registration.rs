@@ -179,7 +179,7 @@ fn an_unusable_credential_does_not_hide_the_others() {
     let output = system.diff(&json!(system.exported()));
     assert_eq!(output.code, Some(0), "{output:?}");
     for expected_text in [
-        "! Web site  the site proves itself by a federated token",
+        "! Web site  the site authenticates with a federated token",
         "has expired",
         "missing.pem",
     ] {

@@ -22,12 +22,7 @@ use crate::{
     description = "With `If-Match`, only if the post has one of these versions.",
     params(
         ("id" = i64, Path, description = "The post", example = 1),
-        ("If-Match" = Option<String>, Header, description = "The version that you read, from its `ETag`"),
-        ("If-None-Match" = Option<String>, Header, description = "Versions that the post must not have; `*` means any"),
-        (
-            "If-Unmodified-Since" = Option<String>, Header,
-            description = "`Last-Modified` of the version that you read; ignored with `If-Match`",
-        ),
+        etag::PreconditionHeaders,
     ),
     security(("access_token" = [])),
     responses(

@@ -12,8 +12,7 @@ use url::form_urlencoded;
 use super::{JSON, PostJson};
 use crate::{
     api::{
-        middleware::bearer::Caller,
-        middleware::rate_limit::RateLimits,
+        middleware::{bearer::Caller, rate_limit::RateLimits},
         pagination,
         problem::{Document, FieldError, Problem},
         response_cache::ResponseCache,

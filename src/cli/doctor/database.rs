@@ -1,4 +1,4 @@
-//! Check: the database and its migrations. Looks, and writes nothing.
+//! Check: the database and its migrations, without writing anything.
 
 use super::{
     DoctorContext,
@@ -34,9 +34,9 @@ fn run(context: &DoctorContext) -> Vec<CheckResult> {
         .unwrap_or(matches!(url, DatabaseUrl::Sqlite(_)));
     if let Some(obstacle) = &found.obstacle {
         return vec![CheckResult::failed(
-            format!("{url} can be read and not written: {obstacle}"),
+            format!("{url} can be read but not written: {obstacle}"),
             EXPECTED,
-            "let database.url (DATABASE_URL) name the primary server, and a user who may select, insert, update and delete in all \
+            "set database.url (DATABASE_URL) to the primary server, with a user that may select, insert, update and delete in all \
              tables",
         )];
     }
@@ -49,7 +49,7 @@ fn run(context: &DoctorContext) -> Vec<CheckResult> {
     }
     vec![match (found.exists, pending.as_slice(), at_start) {
         (true, [], _) => CheckResult::ok(format!("{url} has every migration")),
-        (false, _, true) => CheckResult::ok(format!("{url} does not exist yet: serve-api makes it when it starts")),
+        (false, _, true) => CheckResult::ok(format!("{url} does not exist yet: serve-api creates it when it starts")),
         (true, pending, true) => CheckResult::ok(format!(
             "{url} lacks {} of {} migrations: serve-api applies them when it starts",
             pending.len(),
@@ -69,47 +69,47 @@ fn run(context: &DoctorContext) -> Vec<CheckResult> {
 
 fn remedy(error: &DbError, url: &str) -> &'static str {
     match error {
-        DbError::NewerSchema { .. } => "use the blogctl that migrated it, or a newer one",
+        DbError::NewerSchema { .. } => "use the version of blogctl that migrated it, or a newer one",
         DbError::Url(_) => "correct database.url (DATABASE_URL)",
         DbError::Pooler { .. } => {
             "set database.prepared_statements to auto, or name the server's own port in database.url (DATABASE_URL)"
         }
         DbError::NoFolder { .. } => {
-            "make the folder, writable for the user that serve-api runs as, or correct database.url (DATABASE_URL)"
+            "create the folder, writable for the account that runs serve-api, or correct database.url (DATABASE_URL)"
         }
         DbError::StatementPooling { .. } => {
             "set the pooler's pool_mode to transaction or session, or name the server's own port in database.url (DATABASE_URL)"
         }
         _ if matches!(DatabaseUrl::parse(url), Ok(DatabaseUrl::Sqlite(_))) => {
-            "see that the user blogctl runs as may read and write the file and its folder, and that it is a database"
+            "check that the account that runs blogctl can read and write the file and its folder, and that it is a database"
         }
         DbError::Open { reason, .. } => remedy_for_postgres(reason),
         error => remedy_for_postgres(&error.to_string()),
     }
 }
 
-/// By the words of the server and of its client library.
+/// Decides by the text of the server and of libpq.
 fn remedy_for_postgres(reason: &str) -> &'static str {
     let has = |words: &[&str]| words.iter().any(|word| reason.contains(word));
     if has(&["startup parameter"]) {
-        "take options out of database.url (DATABASE_URL), which the pooler rejects, and set them with ALTER ROLE … SET …"
+        "remove options from database.url (DATABASE_URL), which the pooler rejects, and set them with ALTER ROLE … SET …"
     } else if has(&["too many clients", "remaining connection slots", "too many connections"]) {
-        "lower database.pool_size on each replica, raise the server's max_connections, or put a connection pooler in between"
+        "lower database.pool_size on each replica, raise the server's max_connections, or use a connection pooler"
     } else if has(&["password authentication failed", "no password supplied", "role \""]) {
-        "correct user and password in database.url (DATABASE_URL); what is not a letter or digit in them is percent-encoded"
+        "correct user and password in database.url (DATABASE_URL); percent-encode their special characters"
     } else if has(&["does not exist"]) {
-        "make the database, or correct its name in database.url (DATABASE_URL)"
+        "create the database, or correct its name in database.url (DATABASE_URL)"
     } else if has(&["pg_hba.conf", "SSL", "sslmode", "certificate"]) {
-        "see the server's pg_hba.conf, and sslmode and sslrootcert in database.url (DATABASE_URL)"
+        "check the server's pg_hba.conf, and sslmode and sslrootcert in database.url (DATABASE_URL)"
     } else if has(&[
         "could not translate host name",
         "Connection refused",
         "timeout expired",
         "No route",
     ]) {
-        "start the server, or correct host and port in database.url (DATABASE_URL); a firewall may be between"
+        "start the server, or correct host and port in database.url (DATABASE_URL); check for a firewall"
     } else {
-        "see that the database runs and that database.url (DATABASE_URL) names it, with a user who may write"
+        "check that the database is running and that database.url (DATABASE_URL) names it, with a user that may write"
     }
 }
 
@@ -118,14 +118,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_postgres_says_has_its_remedy() {
-        for (reason, said) in [
+    fn each_error_of_postgres_has_its_remedy() {
+        for (reason, expected) in [
             (
                 "FATAL: password authentication failed for user \"blog\"",
                 "user and password",
             ),
             ("FATAL: role \"blog\" does not exist", "user and password"),
-            ("FATAL: database \"blog\" does not exist", "make the database"),
+            ("FATAL: database \"blog\" does not exist", "create the database"),
             (
                 "FATAL: no pg_hba.conf entry for host \"10.0.0.1\", user \"blog\", no encryption",
                 "pg_hba.conf",
@@ -140,7 +140,7 @@ mod tests {
             ("FATAL: sorry, too many clients already", "database.pool_size"),
             ("FATAL: unsupported startup parameter: options", "ALTER ROLE"),
         ] {
-            assert!(remedy_for_postgres(reason).contains(said), "{reason}");
+            assert!(remedy_for_postgres(reason).contains(expected), "{reason}");
         }
         let statement_pooling = DbError::StatementPooling {
             database: "postgres://h/b".to_owned(),

@@ -187,7 +187,7 @@ fn verdict(validator: &AccessTokenValidator, token: &str, settings: &Settings) -
 
 fn rejected(error: &TokenError, token: &str, settings: &Settings, scope: &str) -> Outcome {
     let (code, concerns, remedy) = match error {
-        TokenError::Rejected(refusal) => (refusal.code(), refusal.claim(), refusal.hint(scope)),
+        TokenError::Rejected(rejection) => (rejection.code(), rejection.claim(), rejection.hint(scope)),
         TokenError::InsufficientScope { .. } => (
             "insufficient_scope",
             Some("scp"),
@@ -226,33 +226,34 @@ fn rejected(error: &TokenError, token: &str, settings: &Settings, scope: &str) -
 
 /// Explains the most common things that are sent instead of an access token.
 fn special(error: &TokenError, token: &str, settings: &Settings, scope: &str) -> Option<(String, String)> {
-    let TokenError::Rejected(refusal) = error else {
+    let TokenError::Rejected(rejection) = error else {
         return None;
     };
     let ask = format!("send an access token for {scope}");
-    if *refusal == Rejection::Malformed {
+    if *rejection == Rejection::Malformed {
         if !token.contains('.') {
-            let told =
+            let sentence =
                 "this is not a JWT, but opaque text, such as an authorization code or a refresh token".to_owned();
-            return Some((told, ask));
+            return Some((sentence, ask));
         }
         return UnverifiedToken::of(token)
             .filter(UnverifiedToken::is_unsigned)
             .map(|_| {
-                let told = "this token is not signed, so anyone can forge it (alg none, or no signature)".to_owned();
-                (told, ask)
+                let sentence =
+                    "this token is not signed, so anyone can forge it (alg none, or no signature)".to_owned();
+                (sentence, ask)
             });
     }
     let is_id_token = UnverifiedToken::of(token).is_some_and(|token| token.is_id_token_for(&settings.client.client_id));
     (is_id_token
         && matches!(
-            refusal,
+            rejection,
             Rejection::WrongAudience | Rejection::AppOnly | Rejection::IdToken
         ))
     .then(|| {
-        let told = "this is an ID token: it identifies the user to the site, and is not an access token".to_owned();
+        let sentence = "this is an ID token: it identifies the user to the site, and is not an access token".to_owned();
         (
-            told,
+            sentence,
             format!("{ask}: access_token in the response of the token endpoint, not id_token"),
         )
     })

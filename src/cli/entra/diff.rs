@@ -18,7 +18,7 @@ use crate::{
         error_report::WithHint as _,
     },
     config::{Settings, quotable_path},
-    registration::{Drift, Severity, Wanted, drift},
+    registration::{Drift, ExpectedRegistrations, Severity, find_drift},
 };
 
 const SITE: Check = Check {
@@ -64,7 +64,7 @@ impl Diff {
             .with_context(|| format!("{name} is not JSON"))
             .hint("export it with az ad app show --id CLIENT_ID > FILE")?;
         let wanted = super::wanted(settings)?;
-        let found = match drift(&export, &wanted, Utc::now()) {
+        let found = match find_drift(&export, &wanted, Utc::now()) {
             Ok(found) => found,
             Err(error) => return Err(anyhow!("{name} {error}")).hint(error.hint()),
         };
@@ -81,7 +81,7 @@ impl Diff {
 }
 
 /// Names the registrations in the settings.
-fn heading(wanted: &Wanted) -> String {
+fn heading(wanted: &ExpectedRegistrations) -> String {
     let named = |name: Option<String>| name.unwrap_or_else(|| "not in the settings".to_owned());
     let text = |id: Option<Uuid>| id.map(|id| id.to_string());
     let site = named(text(wanted.site_client_id));
@@ -95,7 +95,7 @@ fn finding(drift: Drift) -> Finding {
         severity,
         seen,
         expected,
-        remedy,
+        hint: remedy,
         ..
     } = drift;
     check.finding(match severity {

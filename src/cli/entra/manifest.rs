@@ -9,7 +9,7 @@ use serde_json::json;
 use super::script::script;
 use crate::{
     config::Settings,
-    registration::{Proof, UNKNOWN_API, Wanted, described},
+    registration::{ExpectedCredential, ExpectedRegistrations, UNKNOWN_API, describe},
 };
 
 /// Print the two app registrations that these settings need
@@ -34,7 +34,7 @@ enum Format {
 impl Manifest {
     pub(super) fn run(&self, settings: &Settings) -> anyhow::Result<ExitCode> {
         let wanted = super::wanted(settings)?;
-        let (api, site) = described(&wanted);
+        let (api, site) = describe(&wanted);
         let text = match self.format {
             Format::Json => {
                 anstream::stderr().lock().write_all(notes(&wanted).as_bytes())?;
@@ -49,25 +49,25 @@ impl Manifest {
 
 /// Notes about what is not a member of an application in Graph, and what is not known yet. The script does these steps, or
 /// describes them in comments.
-fn notes(wanted: &Wanted) -> String {
+fn notes(wanted: &ExpectedRegistrations) -> String {
     let unknown = if wanted.api_client_id.is_none() {
         format!("note: after you register the API, replace {UNKNOWN_API} with its client ID; --format az does so\n")
     } else {
         String::new()
     };
-    let note = |proof: &Proof| match proof {
-        Proof::Certificate { details, .. } if details.not_after < Utc::now() => {
+    let note = |proof: &ExpectedCredential| match proof {
+        ExpectedCredential::Certificate { details, .. } if details.not_after < Utc::now() => {
             format!("note: the certificate {} has expired and is omitted\n", details.subject)
         }
-        Proof::Certificate { .. } => String::new(),
-        Proof::Federated { name, .. } => {
+        ExpectedCredential::Certificate { .. } => String::new(),
+        ExpectedCredential::Federated { name, .. } => {
             format!(
                 "note: {name} needs a federated credential, which is created separately: --format az has the command\n"
             )
         }
-        Proof::Unreadable { name, reason, remedy } => {
-            format!("note: {name} is omitted: {reason}\n  hint: {remedy}\n")
+        ExpectedCredential::Unreadable { name, reason, hint } => {
+            format!("note: {name} is omitted: {reason}\n  hint: {hint}\n")
         }
     };
-    unknown + wanted.proofs.iter().map(note).collect::<String>().as_str()
+    unknown + wanted.credentials.iter().map(note).collect::<String>().as_str()
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::{
     config::Cloud,
     guid,
-    registration::{Proof, UNKNOWN_API, Wanted},
+    registration::{ExpectedCredential, ExpectedRegistrations, UNKNOWN_API},
 };
 
 const START: &str = "set -eu
@@ -32,7 +32,7 @@ retry() {
 ";
 
 /// The script that creates these registrations. `api` and `site` are applications in Microsoft Graph.
-pub(super) fn script(wanted: &Wanted, mut api: Value, mut site: Value) -> serde_json::Result<String> {
+pub(super) fn script(wanted: &ExpectedRegistrations, mut api: Value, mut site: Value) -> serde_json::Result<String> {
     if let Some(api) = api.as_object_mut() {
         api.remove("identifierUris");
     }
@@ -60,10 +60,10 @@ pub(super) fn script(wanted: &Wanted, mut api: Value, mut site: Value) -> serde_
         chosen.map_or_else(|| "\"api://$api\"".to_owned(), quoted),
         serde_json::to_string_pretty(&site)?,
     );
-    for (n, proof) in wanted.proofs.iter().enumerate() {
+    for (n, proof) in wanted.credentials.iter().enumerate() {
         text.push_str(&step(n + 1, proof));
     }
-    if wanted.proofs.is_empty() {
+    if wanted.credentials.is_empty() {
         text.push_str("\n# There is no certificate yet. After blogctl cert new, run:\n");
         text.push_str(UPLOAD);
     }
@@ -72,7 +72,7 @@ pub(super) fn script(wanted: &Wanted, mut api: Value, mut site: Value) -> serde_
 }
 
 /// Prints the resulting settings. `chosen` is the App ID URI, unless it contains the new client ID.
-fn settings(wanted: &Wanted, chosen: Option<&str>) -> String {
+fn settings(wanted: &ExpectedRegistrations, chosen: Option<&str>) -> String {
     let of_uri = |name: &str, rest: &str| match chosen {
         Some(uri) => line(name, &[Part::Text(uri), Part::Text(rest)]),
         None => line(name, &[Part::Text("api://"), Part::Variable("api"), Part::Text(rest)]),
@@ -129,7 +129,7 @@ fn escaped(text: &str) -> String {
         .to_owned()
 }
 
-fn heading(wanted: &Wanted) -> String {
+fn heading(wanted: &ExpectedRegistrations) -> String {
     let mut text = String::from(
         "#!/bin/sh\n# Creates the two app registrations of blogctl in the tenant that az is signed in to (az login).\n\
          # Each run creates new ones. If a run fails, delete the registrations that it created; it prints their IDs:\n\
@@ -148,21 +148,21 @@ fn heading(wanted: &Wanted) -> String {
 const UPLOAD: &str = "#   az ad app credential reset --id \"$site\" --cert @cert/client-cert.pem --append\n";
 
 /// Additional step for one credential. Certificates are part of the registration.
-fn step(n: usize, proof: &Proof) -> String {
+fn step(n: usize, proof: &ExpectedCredential) -> String {
     match proof {
-        Proof::Certificate { details, .. } if details.not_after < Utc::now() => format!(
+        ExpectedCredential::Certificate { details, .. } if details.not_after < Utc::now() => format!(
             "\n# The certificate {} expired on {}: create a new one with blogctl cert new, and upload it.\n",
             comment(&details.subject),
             details.not_after.format("%Y-%m-%d")
         ),
-        Proof::Certificate { .. } => String::new(),
-        Proof::Unreadable { name, reason, remedy } => format!(
+        ExpectedCredential::Certificate { .. } => String::new(),
+        ExpectedCredential::Unreadable { name, reason, hint } => format!(
             "\n# Not uploaded: {}: {}\n#   hint: {}\n# Afterwards:\n{UPLOAD}",
             comment(name),
             comment(reason),
-            comment(remedy)
+            comment(hint)
         ),
-        Proof::Federated { name, issuer, audience } => {
+        ExpectedCredential::Federated { name, issuer, audience } => {
             let issuer = issuer.as_deref().unwrap_or("ISSUER");
             let parameters = json!({
                 "name": format!("blogctl-{n}"), "issuer": issuer, "subject": "SUBJECT", "audiences": [audience],

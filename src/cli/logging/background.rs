@@ -191,12 +191,12 @@ fn ends_line(bytes: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    /// Takes lines, once the test lets it, and as many bytes as it has room for.
+    /// Accepts lines once the test opens it, a part at a time.
     #[derive(Clone, Default)]
-    struct Gate(Arc<(Mutex<Taken>, Condvar)>);
+    struct Gate(Arc<(Mutex<Written>, Condvar)>);
 
     #[derive(Default)]
-    struct Taken {
+    struct Written {
         is_open: bool,
         is_full: bool,
         bytes: Vec<u8>,
@@ -220,14 +220,14 @@ mod tests {
 
     impl Write for Gate {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            let mut taken = self.0.0.lock();
-            self.0.1.wait_while(&mut taken, |taken| !taken.is_open);
-            if taken.is_full {
+            let mut written = self.0.0.lock();
+            self.0.1.wait_while(&mut written, |written| !written.is_open);
+            if written.is_full {
                 return Err(ErrorKind::StorageFull.into());
             }
-            // A pipe takes a part at a time.
+            // A pipe may accept only a part.
             let part = &bytes[..bytes.len().min(1000)];
-            taken.bytes.extend_from_slice(part);
+            written.bytes.extend_from_slice(part);
             Ok(part.len())
         }
 
@@ -256,7 +256,7 @@ mod tests {
                     for number in 0..500 {
                         background
                             .write_all(format!("{thread} {number}\n").as_bytes())
-                            .expect("it is taken");
+                            .expect("accepted");
                     }
                 })
             })
@@ -284,7 +284,7 @@ mod tests {
         // If each of them waited, this would take 1,000 s.
         let count = 100_000;
         for _ in 0..count {
-            background.write_all(line.as_bytes()).expect("it is taken");
+            background.write_all(line.as_bytes()).expect("accepted");
         }
         assert!(background.0.lines().queue.len() <= MAX_QUEUED);
         assert!(
@@ -293,13 +293,13 @@ mod tests {
         );
         gate.open();
         assert!(background.finish());
-        background.write_all(b"and on it goes\n").expect("it is taken");
+        background.write_all(b"and on it goes\n").expect("accepted");
         assert!(background.finish());
         let text = gate.written();
         let written = text.lines().filter(|line| line.starts_with('x')).count();
-        let told: Vec<_> = text.lines().filter(|line| line.ends_with(" lost")).collect();
+        let notices: Vec<_> = text.lines().filter(|line| line.ends_with(" lost")).collect();
         assert_eq!(
-            told,
+            notices,
             [format!("{} lost", count - written)],
             "one line counts all of them"
         );
@@ -311,15 +311,15 @@ mod tests {
         let gate = Gate::default();
         gate.open();
         let mut background = start(&gate);
-        background.write_all(b"before\n").expect("it is taken");
+        background.write_all(b"before\n").expect("accepted");
         assert!(background.finish());
         gate.set_full(true);
         for _ in 0..3 {
-            background.write_all(b"meanwhile\n").expect("it is taken");
+            background.write_all(b"meanwhile\n").expect("accepted");
             assert!(background.finish(), "a write that fails holds up nobody");
         }
         gate.set_full(false);
-        background.write_all(b"after\n").expect("it is taken");
+        background.write_all(b"after\n").expect("accepted");
         assert!(background.finish());
         assert_eq!(gate.written(), "before\n3 lost\nafter\n");
     }
@@ -330,7 +330,7 @@ mod tests {
         gate.open();
         let mut background = start(&gate);
         let line = "y".repeat(2 * MAX_QUEUED) + "\n";
-        background.write_all(line.as_bytes()).expect("it is taken");
+        background.write_all(line.as_bytes()).expect("accepted");
         while !background.finish() {}
         assert_eq!(gate.written(), line);
     }

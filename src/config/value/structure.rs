@@ -11,15 +11,17 @@ use crate::config::secret_text::{SecretKind, secret_kind};
 /// Names a missing, unknown or repeated member, or the place where JSON is invalid. Nothing else, because that could repeat a value, which
 /// may be a secret.
 pub fn structured<T: DeserializeOwned>(value: &Value) -> Result<T, String> {
-    let outcome = match value.as_str() {
+    let parsed;
+    let value = match value.as_str() {
         Some(json) => {
             let json: serde_json::Value = serde_json::from_str(json)
                 .map_err(|error| format!("line {}, column {} is not valid JSON", error.line(), error.column()))?;
-            Value::serialize(json).and_then(|value| value.deserialize())
+            parsed = Value::serialize(json).map_err(|_| String::new())?;
+            &parsed
         }
-        None => value.deserialize(),
+        None => value,
     };
-    outcome.map_err(|error| match error.kind {
+    value.deserialize().map_err(|error: figment::Error| match error.kind {
         // The user wrote the name of an unknown member, so it may be a secret.
         Kind::UnknownField(name, _) if secret_kind(&name).is_some_and(SecretKind::is_certain) => String::new(),
         kind @ (Kind::MissingField(_) | Kind::UnknownField(..) | Kind::DuplicateField(_)) => kind.to_string(),

@@ -4,10 +4,10 @@
 //! process between clients makes one client execute what another has prepared under the same name: a read becomes a
 //! deletion. So statements get a name only on a connection that is known to be direct.
 //!
-//! A connection proves that it is direct by a mark: it sends a random value as a setting of its own (`options=-c
-//! blogctl.connection=…`) and reads it back from the server process. A pooler opens its connections to the server
-//! beforehand and without the setting. It rejects the option (PgBouncer), or ignores it, or lends a process that bears
-//! another client's mark. Unless the process shows this connection's own mark, blogctl assumes a pooler.
+//! A connection proves that it is direct by a mark: it sends a random value as a custom setting
+//! (`options=-c blogctl.connection=…`) and reads it back from the server process. A pooler opens its connections to the
+//! server beforehand and without the setting. It rejects the option (PgBouncer), or ignores it, or lends a process that
+//! bears another client's mark. Unless the process shows this connection's own mark, blogctl assumes a pooler.
 
 use std::{
     sync::{

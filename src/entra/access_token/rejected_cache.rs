@@ -1,7 +1,7 @@
 //! Tokens rejected within the last minute, by SHA-256, so that a client that repeats a forged token does not cost an RS256
 //! verification each time. Separate from the verified tokens, so that a flood of forgeries cannot evict those.
 //!
-//! An entry counts only with keys of the same generation. Errors that can go away by themselves are not cached.
+//! An entry counts only with keys of the same generation. Temporary errors are not cached.
 
 use std::time::Duration;
 

@@ -239,7 +239,7 @@ impl CredentialRotation {
             ),
         }
         let is_usable = |other: &Credential| may_succeed(other) && other.check_dates(now).is_ok();
-        // Recent loads come first, since a person waits. Only if they give no candidate, the other vaults are asked again.
+        // Recent loads come first, since a person waits. Only if they give no candidate, the sources are loaded again.
         let next = self.find_candidate(&mut reported, now, &CredentialSource::load_cached, is_usable);
         let next = next.or_else(|| self.find_candidate(&mut reported, now, &load_since, is_usable))?;
         log::warn!("trying {} instead", next.credential.name());

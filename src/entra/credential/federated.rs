@@ -36,14 +36,19 @@ impl FederatedCredential {
 
     /// Tokens of a managed identity, with the audience of federated credentials in `cloud`.
     pub fn from_managed_identity(source: Arc<TokenSource>, cloud: Cloud) -> Self {
-        let audience = match cloud {
-            Cloud::Public => "api://AzureADTokenExchange",
-            Cloud::UsGovernment => "api://AzureADTokenExchangeUSGov",
-            Cloud::China => "api://AzureADTokenExchangeChina",
-        };
+        let audience = Self::audience(cloud);
         Self {
             origin: format!("tokens of {}", source.identity()),
             tokens: Tokens::ManagedIdentity { source, audience },
+        }
+    }
+
+    /// The audience of federated credentials in each cloud (Microsoft Learn "Workload identity federation").
+    pub fn audience(cloud: Cloud) -> &'static str {
+        match cloud {
+            Cloud::Public => "api://AzureADTokenExchange",
+            Cloud::UsGovernment => "api://AzureADTokenExchangeUSGov",
+            Cloud::China => "api://AzureADTokenExchangeChina",
         }
     }
 
@@ -64,7 +69,7 @@ impl FederatedCredential {
         }
     }
 
-    /// Gets the token again, and tells whether it differs from the `rejected` one.
+    /// Gets the token again, and compares it with the `rejected` one.
     pub fn has_newer_token(&self, rejected: &SecretString) -> bool {
         if let Tokens::ManagedIdentity { source, audience } = &self.tokens {
             source.invalidate(audience, None, rejected);

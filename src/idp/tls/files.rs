@@ -1,9 +1,8 @@
 //! Creates and stores the CA and the certificate for localhost, and renews them before they expire.
 
 use std::{
-    fs::{self, DirBuilder, OpenOptions},
-    io::{self, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    fs::{self, DirBuilder},
+    os::unix::fs::DirBuilderExt,
     path::Path,
 };
 
@@ -15,6 +14,7 @@ use rcgen::{
 };
 
 use super::{TlsError, TlsFiles};
+use crate::atomic_file::{self, Access};
 
 const CA_DAYS: u64 = 10 * 365;
 const CERTIFICATE_DAYS: u64 = 365;
@@ -39,8 +39,8 @@ pub fn prepare(folder: &Path) -> Result<TlsFiles, TlsError> {
     if !is_valid_for_a_while(&files.ca)? || !files.ca_key.exists() {
         let key = KeyPair::generate()?;
         let certificate = ca_params()?.self_signed(&key)?;
-        write_private(&files.ca_key, &key.serialize_pem())?;
-        write(&files.ca, &certificate.pem())?;
+        write(&files.ca_key, &key.serialize_pem(), Access::OwnerOnly)?;
+        write(&files.ca, &certificate.pem(), Access::Everyone)?;
     }
     if !is_valid_for_a_while(&files.certificate)? || !files.key.exists() || !is_signed_by_ca(&files)? {
         let ca_key = KeyPair::from_pem(&read(&files.ca_key)?).map_err(|error| TlsError::Damaged {
@@ -50,8 +50,8 @@ pub fn prepare(folder: &Path) -> Result<TlsFiles, TlsError> {
         let key = KeyPair::generate()?;
         // The same parameters produce the same name and key identifier as in the CA file.
         let certificate = localhost_params()?.signed_by(&key, &Issuer::new(ca_params()?, ca_key))?;
-        write_private(&files.key, &key.serialize_pem())?;
-        write(&files.certificate, &certificate.pem())?;
+        write(&files.key, &key.serialize_pem(), Access::OwnerOnly)?;
+        write(&files.certificate, &certificate.pem(), Access::Everyone)?;
     }
     Ok(files)
 }
@@ -127,33 +127,10 @@ fn read(path: &Path) -> Result<String, TlsError> {
     })
 }
 
-fn write(path: &Path, text: &str) -> Result<(), TlsError> {
-    write_with_mode(path, text, 0o644)
-}
-
-fn write_private(path: &Path, text: &str) -> Result<(), TlsError> {
-    write_with_mode(path, text, 0o600)
-}
-
-/// Writes a temporary file and renames it, so that no reader sees half a file or the mode of another file.
-fn write_with_mode(path: &Path, text: &str, mode: u32) -> Result<(), TlsError> {
-    let aside = path.with_extension(format!("{}.new", std::process::id()));
-    let written = (|| -> io::Result<()> {
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(mode)
-            .open(&aside)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&aside, path)
-    })();
-    written.map_err(|source| {
-        // Best effort: a leftover temporary file does no harm.
-        let _ = fs::remove_file(&aside);
-        TlsError::File {
-            path: path.to_owned(),
-            source,
-        }
+/// No reader sees half a file: see [`atomic_file`].
+fn write(path: &Path, text: &str, access: Access) -> Result<(), TlsError> {
+    atomic_file::replace(path, text.as_bytes(), access).map_err(|source| TlsError::File {
+        path: path.to_owned(),
+        source,
     })
 }

@@ -24,7 +24,7 @@ pub fn exchange(
     let code = form.require("code")?;
     let redirect_uri = form.require("redirect_uri")?;
     let verifier = form.get("code_verifier");
-    let asked = form
+    let requested = form
         .get("scope")
         .map(|text| Scope::parse(text, &idp.registrations, client, idp.authority.domain()).map(|scope| (text, scope)))
         .transpose()?;
@@ -33,13 +33,13 @@ pub fn exchange(
         .grants
         .redeem_code(code, client.client_id(), redirect_uri, verifier, idp.clock.now())?;
     code.grant.claims = claims.merged_with(&code.grant.claims);
-    if let Some((text, _)) = asked
+    if let Some((text, _)) = requested
         .as_ref()
         .filter(|(_, scope)| !scope.is_subset_of(&code.grant.scope))
     {
         return Err(scope::not_valid(text));
     }
-    let scope = asked.as_ref().map_or(&code.grant.scope, |(_, scope)| scope);
+    let scope = requested.as_ref().map_or(&code.grant.scope, |(_, scope)| scope);
     let tokens = UserTokens {
         grant: &code.grant,
         scope,

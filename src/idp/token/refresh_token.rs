@@ -18,7 +18,7 @@ pub fn exchange(
     form: &Parameters,
 ) -> Result<TokenResponse, OAuthError> {
     let token = form.require("refresh_token")?;
-    let asked = form
+    let requested = form
         .get("scope")
         .map(|text| Scope::parse(text, &idp.registrations, client, idp.authority.domain()))
         .transpose()?;
@@ -27,7 +27,7 @@ pub fn exchange(
     grant.claims = claims.merged_with(&grant.claims);
     let tokens = UserTokens {
         grant: &grant,
-        scope: asked.as_ref().unwrap_or(&grant.scope),
+        scope: requested.as_ref().unwrap_or(&grant.scope),
         nonce: None,
         client_info: form.get("client_info") == Some("1"),
     };

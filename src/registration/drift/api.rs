@@ -1,13 +1,13 @@
-//! The API's registration.
+//! Comparison of the API's registration.
 
 use serde_json::Value;
 
-use super::{Compared, Severity, is_same, listed, member};
-use crate::registration::{APP_ROLES, Wanted};
+use super::{Comparison, Severity, is_same, listed, member};
+use crate::registration::{APP_ROLES, ExpectedRegistrations};
 
-impl Compared<'_> {
-    pub(super) fn api(&mut self, wanted: &Wanted) {
-        self.audience(wanted.is_of_many_tenants);
+impl Comparison<'_> {
+    pub(super) fn api(&mut self, wanted: &ExpectedRegistrations) {
+        self.audience(wanted.is_multitenant);
         self.app_id_uri(wanted);
         self.scope(wanted);
         let version = self
@@ -17,17 +17,22 @@ impl Compared<'_> {
             .unwrap_or(1);
         self.should(
             version == 2,
-            &format!("the API is issued version {version} tokens"),
-            "version 2; blogctl takes version 1 as well",
+            &format!("the API gets version {version} tokens"),
+            "version 2; blogctl also accepts version 1",
             "Manifest › api › requestedAccessTokenVersion: 2",
         );
-        self.optional_claim("accessToken", "idtyp", "Access", "it tells applications from users");
+        self.optional_claim(
+            "accessToken",
+            "idtyp",
+            "Access",
+            "it distinguishes applications from users",
+        );
         self.roles();
         self.encryption();
         self.secrets();
     }
 
-    fn app_id_uri(&mut self, wanted: &Wanted) {
+    fn app_id_uri(&mut self, wanted: &ExpectedRegistrations) {
         let Some(uri) = &wanted.app_id_uri else { return };
         let uris = self.texts("/identifierUris");
         let has = uris.iter().any(|own| is_same(own, uri));
@@ -39,7 +44,7 @@ impl Compared<'_> {
         );
     }
 
-    fn scope(&mut self, wanted: &Wanted) {
+    fn scope(&mut self, wanted: &ExpectedRegistrations) {
         let scopes = self.array("/api/oauth2PermissionScopes");
         let scope = scopes.iter().find(|scope| member(scope, "value") == wanted.scope);
         let is_enabled = scope.is_some_and(|scope| scope.get("isEnabled").and_then(Value::as_bool).unwrap_or(true));
@@ -49,22 +54,17 @@ impl Compared<'_> {
             Some(_) => format!("the scope {} is disabled", wanted.scope),
             None => listed(&names(), "scope", "no scope is exposed"),
         };
-        let remedy = if scope.is_some() {
+        let hint = if scope.is_some() {
             "Expose an API › the scope › State: Enabled"
         } else {
             "Expose an API › Add a scope"
         };
-        self.must(
-            is_enabled,
-            &seen,
-            &format!("the scope {}, enabled", wanted.scope),
-            remedy,
-        );
+        self.must(is_enabled, &seen, &format!("the scope {}, enabled", wanted.scope), hint);
         if scope.is_some_and(|scope| member(scope, "type") == "Admin") {
             self.push(
                 Severity::Warning,
                 format!("only administrators can consent to the scope {}", wanted.scope),
-                "users too, or an administrator's consent for everybody",
+                "users too, or an administrator's consent for all users",
                 "Expose an API › the scope › Who can consent: Admins and users",
             );
         }
@@ -79,11 +79,11 @@ impl Compared<'_> {
             .filter(|(_, role)| role.is_none())
             .map(|(name, _)| *name)
             .collect();
-        let missing = (!missing.is_empty()).then(|| format!("there is no app role {}", missing.join(", ")));
+        let missing = (!missing.is_empty()).then(|| format!("missing app roles: {}", missing.join(", ")));
         let problems = known.iter().filter_map(|(name, role)| problem_of_role(name, (*role)?));
         let problems: Vec<_> = missing.into_iter().chain(problems).collect();
         if problems.is_empty() {
-            return self.push(Severity::Agrees, "the app roles are there".to_owned(), "", "");
+            return self.push(Severity::Agrees, "the app roles are present".to_owned(), "", "");
         }
         self.push(
             Severity::Warning,
@@ -93,14 +93,14 @@ impl Compared<'_> {
         );
     }
 
-    /// The API has no key to open such tokens with.
+    /// The API has no key to decrypt tokens with.
     fn encryption(&mut self) {
         let key = self.text("/tokenEncryptionKeyId");
         if !key.is_empty() {
             self.must(
                 false,
                 &format!("the API's tokens are encrypted (tokenEncryptionKeyId {key})"),
-                "tokens that are signed only: blogctl refuses encrypted ones",
+                "signed tokens: blogctl rejects encrypted ones",
                 "Manifest › tokenEncryptionKeyId: null",
             );
         }
@@ -120,5 +120,5 @@ fn problem_of_role(name: &str, role: &Value) -> Option<String> {
     let missing = [("User", "users"), ("Application", "applications")]
         .into_iter()
         .find(|(own, _)| !types.contains(own));
-    missing.map(|(_, whom)| format!("the app role {name} cannot be given to {whom}"))
+    missing.map(|(_, whom)| format!("the app role {name} cannot be assigned to {whom}"))
 }

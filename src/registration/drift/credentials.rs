@@ -1,82 +1,88 @@
-//! What the site proves itself with, against what is uploaded. One credential that is right is enough; the others are
-//! told as warnings then.
+//! Comparison of the site's credentials with the uploaded ones. One matching credential is enough; then the others are only
+//! warnings.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-use super::{Compared, Severity, listed, member, or_none};
+use super::{Comparison, Severity, listed, member, or_none};
 use crate::{
     certificate::{CertificateDetails, SOON_DAYS},
-    registration::{Proof, Wanted},
+    registration::{ExpectedCredential, ExpectedRegistrations},
 };
 
 const UPLOAD: &str = "Certificates & secrets › Certificates › Upload certificate (the file without the key)";
 
-/// What is wrong with one of the site's certificates.
+/// A problem with one of the site's certificates.
 struct Problem {
     seen: String,
     expected: String,
-    remedy: &'static str,
+    hint: &'static str,
 }
 
-impl Compared<'_> {
-    pub(super) fn credentials(&mut self, wanted: &Wanted, now: DateTime<Utc>) {
-        // Those for signing are of SAML, and prove nothing.
-        let is_for_proof = |key: &&Value| member(key, "usage") != "Sign";
-        let keys: Vec<_> = self.array("/keyCredentials").into_iter().filter(is_for_proof).collect();
-        let mut judged = Vec::new();
-        for proof in &wanted.proofs {
-            match proof {
-                Proof::Certificate { details, der } => {
+impl Comparison<'_> {
+    pub(super) fn credentials(&mut self, wanted: &ExpectedRegistrations, now: DateTime<Utc>) {
+        // Keys for signing belong to SAML and authenticate nothing.
+        let is_for_authentication = |key: &&Value| member(key, "usage") != "Sign";
+        let keys: Vec<_> = self
+            .array("/keyCredentials")
+            .into_iter()
+            .filter(is_for_authentication)
+            .collect();
+        let mut compared = Vec::new();
+        for credential in &wanted.credentials {
+            match credential {
+                ExpectedCredential::Certificate { details, der } => {
                     let uploaded = keys.iter().copied().find(|key| is_of(key, details, der));
-                    judged.push((details, judge(details, uploaded, &keys, now), uploaded));
+                    compared.push((details, problem_of(details, uploaded, &keys, now), uploaded));
                 }
-                Proof::Federated { name, audience, .. } => self.federated(name, audience),
-                Proof::Unreadable { name, reason, remedy } => {
+                ExpectedCredential::Federated { name, audience, .. } => self.federated(name, audience),
+                ExpectedCredential::Unreadable { name, reason, hint } => {
                     let seen = format!("{name} cannot be compared: {reason}");
-                    self.push(Severity::Warning, seen, "a certificate to compare with", remedy);
+                    self.push(Severity::Warning, seen, "a certificate to compare with", hint);
                 }
             }
         }
-        let is_federated = |proof: &Proof| matches!(proof, Proof::Federated { .. });
+        let is_federated = |credential: &ExpectedCredential| matches!(credential, ExpectedCredential::Federated { .. });
         let is_one_enough =
-            judged.iter().any(|(_, problem, _)| problem.is_none()) || wanted.proofs.iter().any(is_federated);
+            compared.iter().any(|(_, problem, _)| problem.is_none()) || wanted.credentials.iter().any(is_federated);
         let severity = if is_one_enough {
             Severity::Warning
         } else {
             Severity::Differs
         };
-        for (details, problem, uploaded) in &judged {
+        for (details, problem, uploaded) in &compared {
             match problem {
-                Some(Problem { seen, expected, remedy }) => self.push(severity, seen.clone(), expected, remedy),
+                Some(Problem { seen, expected, hint }) => self.push(severity, seen.clone(), expected, hint),
                 None => self.uploaded(details, *uploaded, now),
             }
         }
-        if wanted.proofs.is_empty() {
+        if wanted.credentials.is_empty() {
             let seen = "there is no certificate here to compare with".to_owned();
             self.push(
                 Severity::Warning,
                 seen,
-                "the one that client.cert_path names",
+                "the certificate that client.cert_path names",
                 "blogctl cert new makes one",
             );
         }
-        let known: Vec<&Value> = judged.iter().filter_map(|(_, _, uploaded)| *uploaded).collect();
-        self.left_over(keys.into_iter().filter(|key| !known.contains(key)), now);
+        let known: Vec<&Value> = compared.iter().filter_map(|(_, _, uploaded)| *uploaded).collect();
+        self.unknown_certificates(keys.into_iter().filter(|key| !known.contains(key)), now);
     }
 
-    /// An export holds nothing of federated credentials.
+    /// Exports do not include federated credentials.
     fn federated(&mut self, name: &str, audience: &str) {
         self.push(
             Severity::Warning,
-            format!("the site proves itself by a federated token, {name}, of which an export tells nothing"),
+            format!(
+                "the site authenticates with a federated token, {name}; exports do not include federated credentials"
+            ),
             &format!("a federated credential with the token's issuer and subject, and the audience {audience}"),
-            "compare them by hand with Certificates & secrets › Federated credentials",
+            "compare it with Certificates & secrets › Federated credentials",
         );
     }
 
-    /// A certificate that is uploaded and in date.
+    /// A certificate that is uploaded and valid.
     fn uploaded(&mut self, details: &CertificateDetails, uploaded: Option<&Value>, now: DateTime<Utc>) {
         let sha1 = details.thumbprints.sha1_hex();
         let days = uploaded
@@ -87,39 +93,42 @@ impl Compared<'_> {
                 Severity::Warning,
                 format!("the certificate {sha1} expires in {days} days"),
                 &format!("{SOON_DAYS} days or more"),
-                "make another with blogctl cert new, and upload it beside this one",
+                "make another with blogctl cert new, and upload it in addition to this one",
             ),
             _ => self.push(Severity::Agrees, format!("the certificate {sha1} is uploaded"), "", ""),
         }
     }
 
-    /// Whoever has the key of one that is in date can be the site.
-    fn left_over<'k>(&mut self, keys: impl Iterator<Item = &'k Value>, now: DateTime<Utc>) {
+    /// Uploaded certificates that the settings do not have. An attacker who has the key of a valid one can impersonate the site.
+    fn unknown_certificates<'k>(&mut self, keys: impl Iterator<Item = &'k Value>, now: DateTime<Utc>) {
         for key in keys {
-            let id = identified(key);
+            let id = name_of(key);
             match time(key, "endDateTime") {
                 Some(ends) if ends < now => self.push(
                     Severity::Warning,
-                    format!("an expired certificate is still there: {id}"),
-                    "certificates in date",
+                    format!("an expired certificate is still uploaded: {id}"),
+                    "valid certificates only",
                     "Certificates & secrets › Certificates: delete it",
                 ),
                 ends => self.push(
                     Severity::Warning,
                     format!(
-                        "a certificate is there that these settings do not have: {id}, valid until {}",
-                        ends.map_or_else(|| "nobody knows when".to_owned(), |ends| ends.format("%Y-%m-%d").to_string())
+                        "a certificate is uploaded that these settings do not have: {id}, valid until {}",
+                        ends.map_or_else(
+                            || "an unknown date".to_owned(),
+                            |ends| ends.format("%Y-%m-%d").to_string()
+                        )
                     ),
-                    "the site's own: whoever has the key of another can be the site",
-                    "Certificates & secrets › Certificates: delete it, unless it is the site's next one or the one before",
+                    "only the site's own: an attacker with the key of another can impersonate the site",
+                    "Certificates & secrets › Certificates: delete it, unless it is the site's next or previous one",
                 ),
             }
         }
     }
 }
 
-/// Its dates are told first: to upload one that has expired helps nobody.
-fn judge(
+/// Reports wrong dates first: the upload of an expired certificate does not help.
+fn problem_of(
     details: &CertificateDetails,
     uploaded: Option<&Value>,
     keys: &[&Value],
@@ -132,28 +141,28 @@ fn judge(
     if ends < now {
         return Some(Problem {
             seen: format!("the certificate {sha1} has expired"),
-            expected: "one in date".to_owned(),
-            remedy: "make another with blogctl cert new, and upload it",
+            expected: "a valid certificate".to_owned(),
+            hint: "make another with blogctl cert new, and upload it",
         });
     }
     if starts > now {
         return Some(Problem {
             seen: format!("the certificate {sha1} is not valid yet"),
-            expected: "one in date".to_owned(),
-            remedy: "wait, or use another; compare the clock",
+            expected: "a valid certificate".to_owned(),
+            hint: "wait, or use another certificate; compare the clock",
         });
     }
     uploaded.is_none().then(|| {
-        let others: Vec<_> = keys.iter().map(|key| identified(key)).collect();
+        let others: Vec<_> = keys.iter().map(|key| name_of(key)).collect();
         Problem {
             seen: listed(&others, "certificate", "no certificate is uploaded"),
             expected: format!("the site's own, thumbprint {sha1}"),
-            remedy: UPLOAD,
+            hint: UPLOAD,
         }
     })
 }
 
-/// Graph gives SHA-1 or SHA-256 in base64; az has given both in hex, too.
+/// Graph returns SHA-1 or SHA-256 in base64; some versions of az return them in hex.
 fn is_of(key: &Value, details: &CertificateDetails, der: &[u8]) -> bool {
     let thumbprints = &details.thumbprints;
     let base64 = [thumbprints.custom_key_identifier(), STANDARD.encode(thumbprints.sha256)];
@@ -170,8 +179,8 @@ fn time(key: &Value, name: &str) -> Option<DateTime<Utc>> {
         .map(|time| time.to_utc())
 }
 
-/// How people can tell which certificate it is.
-fn identified(key: &Value) -> String {
+/// Identifies the certificate for people.
+fn name_of(key: &Value) -> String {
     let id = member(key, "customKeyIdentifier");
     let id = match STANDARD.decode(&id) {
         Ok(bytes) if matches!(bytes.len(), 20 | 32) => hex::encode_upper(bytes),

@@ -1,21 +1,21 @@
-//! The site's registration.
+//! Comparison of the site's registration.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use url::Url;
 
-use super::{Compared, Severity, listed, member, or_none};
-use crate::{loopback::is_loopback, registration::Wanted};
+use super::{Comparison, Severity, listed, member, or_none};
+use crate::{loopback::is_loopback, registration::ExpectedRegistrations};
 
-/// Optional claims of ID tokens, and what each is for.
+/// Optional claims of ID tokens, and the purpose of each.
 const CLAIMS: [(&str, &str); 3] = [
-    ("email", "the address is shown"),
-    ("login_hint", "signing out does not ask which account"),
-    ("sid", "signing out elsewhere ends the session here"),
+    ("email", "the site shows the address"),
+    ("login_hint", "sign-out does not ask for the account"),
+    ("sid", "a sign-out from another application ends the session here"),
 ];
 
-impl Compared<'_> {
-    pub(super) fn site(&mut self, wanted: &Wanted, api: Option<&Value>, now: DateTime<Utc>) {
+impl Comparison<'_> {
+    pub(super) fn site(&mut self, wanted: &ExpectedRegistrations, api: Option<&Value>, now: DateTime<Utc>) {
         self.audience(false);
         self.redirect_uris(wanted);
         self.further_redirect_uris(wanted);
@@ -25,9 +25,9 @@ impl Compared<'_> {
             self.should(
                 seen == logout_url.as_str(),
                 &format!("the front-channel logout URL is {}", or_none(&seen)),
-                &format!("{logout_url}: signing out elsewhere ends the session here"),
+                &format!("{logout_url}: a sign-out from another application ends the session here"),
                 if logout_url.scheme() == "http" {
-                    "Manifest › web › logoutUrl: the portal's form takes no http address"
+                    "Manifest › web › logoutUrl: the portal's form does not accept an http address"
                 } else {
                     "Authentication › Front-channel logout URL"
                 },
@@ -56,7 +56,7 @@ impl Compared<'_> {
         self.secrets();
     }
 
-    fn redirect_uris(&mut self, wanted: &Wanted) {
+    fn redirect_uris(&mut self, wanted: &ExpectedRegistrations) {
         let registered = self.texts("/web/redirectUris");
         for uri in &wanted.redirect_uris {
             let is_elsewhere = ["/spa/redirectUris", "/publicClient/redirectUris"]
@@ -77,8 +77,8 @@ impl Compared<'_> {
         }
     }
 
-    /// Entra sends the browser, with its code, to any of them that a link names.
-    fn further_redirect_uris(&mut self, wanted: &Wanted) {
+    /// Entra sends the browser, with its code, to any registered URI that a link names.
+    fn further_redirect_uris(&mut self, wanted: &ExpectedRegistrations) {
         let platforms = ["/web/redirectUris", "/spa/redirectUris", "/publicClient/redirectUris"];
         let registered = platforms
             .iter()
@@ -89,7 +89,7 @@ impl Compared<'_> {
                 continue;
             }
             let danger = if uri.contains('*') {
-                ", whatever stands for its *"
+                ", with any value for its *"
             } else if uri.starts_with("http://") && !Url::parse(&uri).is_ok_and(|uri| is_loopback(&uri)) {
                 ", without TLS"
             } else {
@@ -97,8 +97,8 @@ impl Compared<'_> {
             };
             self.push(
                 Severity::Warning,
-                format!("sign-ins may end at {uri}, too{danger}"),
-                "the redirect URIs of these settings alone",
+                format!("sign-ins may also end at {uri}{danger}"),
+                "only the redirect URIs of these settings",
                 "Authentication › Redirect URI configuration: delete it, unless another deployment uses it",
             );
         }
@@ -115,23 +115,23 @@ impl Compared<'_> {
             self.push(
                 Severity::Warning,
                 "the implicit grant is on".to_owned(),
-                "off: it puts tokens into addresses, and blogctl never uses it",
+                "off: it puts tokens into URLs, and blogctl never uses it",
                 "Authentication › Implicit grant and hybrid flows: neither",
             );
         }
     }
 
-    fn permission(&mut self, wanted: &Wanted, api: Option<&Value>) {
+    fn permission(&mut self, wanted: &ExpectedRegistrations, api: Option<&Value>) {
         let of_export = || api.map(|api| member(api, "appId"));
         let Some(api_client_id) = wanted.api_client_id.map(|id| id.to_string()).or_else(of_export) else {
             return self.push(
                 Severity::Warning,
                 "the permission for the API cannot be compared".to_owned(),
-                "an export of the API's registration beside this one, or api.client_id",
+                "an export that includes the API's registration, or api.client_id",
                 "export all of them with az ad app list",
             );
         };
-        // With the API's own export the very scope can be told; without, any delegated permission for it will do.
+        // With the API's own export, the scope itself is compared; otherwise any delegated permission for the API is accepted.
         let scope_id = api.and_then(|api| {
             let scopes = api.pointer("/api/oauth2PermissionScopes")?.as_array()?;
             scopes
@@ -153,7 +153,7 @@ impl Compared<'_> {
                     .is_some_and(|list| list.iter().any(is_it))
         });
         let seen = if has {
-            "the permission for the API is there"
+            "the permission for the API is present"
         } else {
             "the permission for the API is missing"
         };
@@ -166,7 +166,7 @@ impl Compared<'_> {
     }
 }
 
-/// Entra drops the slash behind a bare host, and compares without it.
+/// Entra removes the slash after a bare host, and compares without it.
 fn is_uri(registered: &str, uri: &Url) -> bool {
     registered == uri.as_str() || (uri.path() == "/" && format!("{registered}/") == uri.as_str())
 }

@@ -1,8 +1,10 @@
-//! Drafts in Redis: each is a sealed record. What bounds them are two lists, one of each author's drafts and one of all of them, with
-//! an entry for every few bytes of a draft, so that the length of a list says how many bytes there are.
+//! Drafts in Redis, each a sealed record. Two sorted sets bound them: one of the author's drafts, and one of all
+//! drafts. A draft has one entry for each [`BYTES_PER_ENTRY`] bytes, so that the length of a set shows how many bytes
+//! its drafts take.
 //!
-//! A draft is written before it is listed, and whoever lists one removes what is too much by then. So of many that are kept at once
-//! none is left out, and only those under way are beyond the bounds.
+//! A draft is written before its entries, and the request that adds entries removes the drafts that exceed the limits.
+//! So when many drafts are saved at once, none is missing from the sets, and only drafts that are being saved exceed
+//! the limits.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -17,21 +19,21 @@ const DRAFT: RecordKind = RecordKind("draft");
 const OF_AUTHOR: RecordKind = RecordKind("drafts-of-author");
 const OF_ALL: RecordKind = RecordKind("drafts");
 
-/// Bytes for which a list has one entry.
+/// Bytes of a draft per entry.
 const BYTES_PER_ENTRY: usize = 16 * 1024;
-/// Room for what a record holds beside what was input.
-const BESIDE: usize = 64 * 1024;
-/// Most entries of one draft: no form is longer, and JSON has at most six bytes for one, `\u0001`.
-const MAX_ENTRIES: usize = 6 * (MAX_FORM_BYTES + BESIDE) / BYTES_PER_ENTRY + 2;
+/// Allowance for what a record contains in addition to the user's text.
+const OVERHEAD_BYTES: usize = 64 * 1024;
+/// Most entries of one draft: no form is longer, and JSON needs at most six bytes for one, as in `\u0001`.
+const MAX_ENTRIES: usize = 6 * (MAX_FORM_BYTES + OVERHEAD_BYTES) / BYTES_PER_ENTRY + 2;
 
-/// In one Redis.
+/// Drafts in one Redis.
 pub struct RedisDrafts {
     redis: RedisStore,
-    life: Duration,
+    lifetime: Duration,
 }
 
-/// One of the two lists, and what may be in it.
-struct List {
+/// One of the two sets, and its limits.
+struct DraftSet {
     kind: RecordKind,
     name: RecordName,
     max_entries: usize,
@@ -39,23 +41,25 @@ struct List {
 }
 
 impl RedisDrafts {
-    pub fn new(redis: RedisStore, life: Duration) -> Self {
-        Self { redis, life }
+    pub fn new(redis: RedisStore, lifetime: Duration) -> Self {
+        Self { redis, lifetime }
     }
 
     pub fn save(&self, author: UserKey, path: &str, input: &PostInput) -> Result<(), StoreError> {
         let name = name(author, path);
-        // Texts are always JSON.
+        // Strings always serialize.
         let json = serde_json::to_vec(input).unwrap_or_default();
-        self.redis.put(DRAFT, &name, &json, self.life)?;
-        let entries = entries_for(&name, json.len());
-        let lists = lists(author);
-        for list in &lists {
-            self.redis.unlist(list.kind, &list.name, &entries_of(&name))?;
-            let length = self.redis.list(list.kind, &list.name, &entries, self.life)?;
-            // As many entries as there are drafts at least.
-            if length > list.max_entries.min(list.max_drafts) {
-                self.make_room(list, &lists, &name)?;
+        self.redis.put(DRAFT, &name, &json, self.lifetime)?;
+        let sets = sets(author);
+        for set in &sets {
+            self.remove_entries(set, &name)?;
+            let entries = entries_for(&name, json.len());
+            let length = self
+                .redis
+                .add_members(set.kind, &set.name, &as_strs(&entries), self.lifetime)?;
+            // Each draft has at least one entry.
+            if length > set.max_entries.min(set.max_drafts) {
+                self.make_room(set, &sets, &name)?;
             }
         }
         Ok(())
@@ -69,15 +73,13 @@ impl RedisDrafts {
     pub fn delete(&self, author: UserKey, path: &str) -> Result<(), StoreError> {
         let name = name(author, path);
         self.redis.remove(DRAFT, &name)?;
-        lists(author)
-            .iter()
-            .try_for_each(|list| self.redis.unlist(list.kind, &list.name, &entries_of(&name)))
+        sets(author).iter().try_for_each(|set| self.remove_entries(set, &name))
     }
 
-    /// Removes the oldest drafts of `list` until the rest fits, but never `kept`. Of an author whose draft another one's list
-    /// pushes out, the entries in their own list end by themselves.
-    fn make_room(&self, list: &List, lists: &[List], kept: &RecordName) -> Result<(), StoreError> {
-        let members = self.redis.members(list.kind, &list.name)?;
+    /// Deletes the oldest drafts of `set` until the rest fits, but never `newest`. When that deletes a draft of another
+    /// author, its entries in that author's own set expire later.
+    fn make_room(&self, set: &DraftSet, sets: &[DraftSet], newest: &RecordName) -> Result<(), StoreError> {
+        let members = self.redis.members(set.kind, &set.name)?;
         let draft_of = |entry: &RecordName| entry.as_str().split('#').next().unwrap_or_default().to_owned();
         let mut drafts = Vec::new();
         let mut seen = BTreeSet::new();
@@ -87,55 +89,60 @@ impl RedisDrafts {
             }
         }
         let (mut entries_left, mut drafts_left) = (members.len(), drafts.len());
-        for draft in drafts.into_iter().filter(|draft| draft != kept.as_str()) {
-            if entries_left <= list.max_entries && drafts_left <= list.max_drafts {
+        for draft in drafts.into_iter().filter(|draft| draft != newest.as_str()) {
+            if entries_left <= set.max_entries && drafts_left <= set.max_drafts {
                 break;
             }
             entries_left -= members.iter().filter(|entry| draft_of(entry) == draft).count();
             drafts_left -= 1;
             let name = RecordName::from_digest(draft);
             self.redis.remove(DRAFT, &name)?;
-            for list in lists {
-                self.redis.unlist(list.kind, &list.name, &entries_of(&name))?;
+            for set in sets {
+                self.remove_entries(set, &name)?;
             }
         }
         Ok(())
     }
+
+    fn remove_entries(&self, set: &DraftSet, draft: &RecordName) -> Result<(), StoreError> {
+        let entries: Vec<_> = entries(draft).collect();
+        self.redis.remove_members(set.kind, &set.name, &as_strs(&entries))
+    }
 }
 
 fn name(author: UserKey, path: &str) -> RecordName {
-    RecordName::of(&format!("{} {} {path}", author.tenant_id, author.object_id))
+    RecordName::hash(&format!("{} {} {path}", author.tenant_id, author.object_id))
 }
 
-fn lists(author: UserKey) -> [List; 2] {
+fn sets(author: UserKey) -> [DraftSet; 2] {
     [
-        List {
+        DraftSet {
             kind: OF_AUTHOR,
             name: author.name(),
             max_entries: MAX_BYTES_PER_AUTHOR / BYTES_PER_ENTRY,
             max_drafts: MAX_DRAFTS_PER_AUTHOR,
         },
-        List {
+        DraftSet {
             kind: OF_ALL,
-            name: RecordName::of(""),
+            name: RecordName::hash(""),
             max_entries: MAX_BYTES / BYTES_PER_ENTRY,
             max_drafts: usize::MAX,
         },
     ]
 }
 
-/// The entries that a draft may have.
-fn entries(name: &RecordName) -> impl Iterator<Item = String> {
-    (0..MAX_ENTRIES).map(move |n| format!("{}#{n}", name.as_str()))
+/// All entries that a draft can have.
+fn entries(draft: &RecordName) -> impl Iterator<Item = String> {
+    (0..MAX_ENTRIES).map(move |n| format!("{}#{n}", draft.as_str()))
 }
 
-fn entries_of(name: &RecordName) -> Vec<String> {
-    entries(name).collect()
+/// The entries of a draft of this length.
+fn entries_for(draft: &RecordName, bytes: usize) -> Vec<String> {
+    entries(draft).take(bytes / BYTES_PER_ENTRY + 1).collect()
 }
 
-/// The entries of a draft with so many bytes.
-fn entries_for(name: &RecordName, bytes: usize) -> Vec<String> {
-    entries(name).take(bytes / BYTES_PER_ENTRY + 1).collect()
+fn as_strs(texts: &[String]) -> Vec<&str> {
+    texts.iter().map(String::as_str).collect()
 }
 
 #[cfg(test)]
@@ -144,7 +151,7 @@ mod tests {
 
     #[test]
     fn the_longest_draft_counts_with_all_its_bytes() {
-        let name = RecordName::of("a draft");
+        let name = RecordName::hash("a draft");
         let input = PostInput {
             content: "\u{1}".repeat(MAX_FORM_BYTES),
             ..PostInput::default()

@@ -1,7 +1,7 @@
-//! Sessions in this process: bounded, ending after a time without use and, whatever happens, after a longest time.
+//! Sessions in this process. They are bounded, and end after a time without use and in any case after their longest
+//! lifetime.
 
 use std::{
-    hash::Hash,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -16,7 +16,11 @@ use moka::{
     sync::Cache,
 };
 
-use super::{revocations::RevocationList, state::State};
+use super::{
+    revocations::RevocationList,
+    session_index::{IndexedSession, SessionIndex},
+    state::State,
+};
 use crate::web::{
     session::{
         ACCOUNT, Account, ProviderSession, Ticket, UserKey,
@@ -25,46 +29,37 @@ use crate::web::{
     token_store::TokenStore,
 };
 
-/// An ordinary session weighs 1; each further so many bytes weigh 1 more, so that `max_sessions` bounds memory too.
+/// A session weighs 1, and 1 more for each further such number of bytes, so that `max_sessions` also bounds memory.
 const BYTES_PER_WEIGHT: usize = 8 * 1024;
 
 /// Sessions in this process. A clone is another handle to the same sessions.
 ///
-/// Anonymous and signed-in sessions are bounded apart: a flood of visitors pushes nobody out who is signed in.
+/// Anonymous and signed-in sessions have separate limits: a flood of visitors does not push out signed-in users.
 #[derive(Clone)]
 pub struct MemorySessions {
     anonymous: Cache<String, Record>,
     signed_in: Cache<String, Record>,
-    of_user: Index<UserKey>,
-    of_provider_session: Index<ProviderSession>,
-    /// Most sessions of one user; beyond that the least recently used of the user's own ends, so that nobody pushes others out by
-    /// signing in again and again.
+    by_user: SessionIndex<UserKey>,
+    by_provider_session: SessionIndex<ProviderSession>,
+    /// Most sessions of one user. Beyond that, the user's own least recently used session ends, so that a user who
+    /// signs in over and over does not push out others.
     per_user: usize,
-    /// Counts uses, to tell which was first.
+    /// Counts uses, to order them.
     uses: Arc<AtomicU64>,
     revocations: RevocationList,
-}
-
-/// The signed-in sessions that something has. Some may have ended.
-type Index<K> = Cache<K, Arc<Vec<Member>>>;
-
-#[derive(Clone)]
-struct Member {
-    id: String,
-    /// That of its record; to look at the record itself would be a use.
-    last_used: Arc<AtomicU64>,
 }
 
 #[derive(Clone)]
 struct Record {
     state: Arc<State>,
     started: Instant,
-    /// By [`MemorySessions::uses`].
+    /// Value of [`MemorySessions::uses`] at the last use.
     last_used: Arc<AtomicU64>,
 }
 
 impl MemorySessions {
-    /// Room for `max_sessions` anonymous and as many signed-in ones; the least recently used go first, and with each its tokens.
+    /// A store for `max_sessions` anonymous and as many signed-in sessions. The least recently used ones go first, and
+    /// their tokens with them.
     pub fn new(
         max_sessions: u64,
         per_user: usize,
@@ -75,18 +70,19 @@ impl MemorySessions {
         Self {
             anonymous: cache(max_sessions, lifetime, None),
             signed_in: cache(max_sessions, lifetime, tokens),
-            of_user: index(max_sessions, lifetime),
-            of_provider_session: index(max_sessions, lifetime),
+            by_user: SessionIndex::new(max_sessions, lifetime),
+            by_provider_session: SessionIndex::new(max_sessions, lifetime),
             per_user,
             uses: Arc::default(),
             revocations: revocations.clone(),
         }
     }
 
-    /// Reading counts as use. A session of a sign-in that has ended is none, even if it was saved after that.
+    /// Loads a session, which counts as use. A session whose sign-in was revoked does not count, even if it was saved
+    /// after that.
     pub fn load(&self, id: &str) -> Option<State> {
         let record = self.signed_in.get(id).or_else(|| self.anonymous.get(id))?;
-        // In memory, as these sessions are: it cannot fail.
+        // Cannot fail: like these sessions, the list is in memory.
         let is_revoked = Account::in_state(&record.state).is_some_and(|account| {
             self.revocations
                 .is_revoked(account.user(), account.signed_in_at, None)
@@ -96,14 +92,15 @@ impl MemorySessions {
             self.delete(id);
             return None;
         }
-        record.last_used.store(self.use_now(), Ordering::Relaxed);
+        record.last_used.store(self.next_use(), Ordering::Relaxed);
         Some((*record.state).clone())
     }
 
-    fn use_now(&self) -> u64 {
+    fn next_use(&self) -> u64 {
         self.uses.fetch_add(1, Ordering::Relaxed)
     }
 
+    /// Saves a new session.
     pub fn save(&self, id: &str, state: State) {
         let account = Account::in_state(&state);
         let cache = if state.contains_key(ACCOUNT) {
@@ -111,8 +108,8 @@ impl MemorySessions {
         } else {
             &self.anonymous
         };
-        let last_used = Arc::new(AtomicU64::new(self.use_now()));
-        let member = Member {
+        let last_used = Arc::new(AtomicU64::new(self.next_use()));
+        let indexed = IndexedSession {
             id: id.to_owned(),
             last_used: Arc::clone(&last_used),
         };
@@ -125,13 +122,17 @@ impl MemorySessions {
             },
         );
         let Some(account) = account else { return };
-        self.add_member(&self.of_user, account.user(), &member, self.per_user);
+        let is_alive = |id: &str| self.signed_in.contains_key(id);
+        let end = |id: &str| self.signed_in.invalidate(id);
+        self.by_user
+            .add(account.user(), indexed.clone(), self.per_user, is_alive, end);
         if let Some(session) = account.provider_session() {
-            self.add_member(&self.of_provider_session, session, &member, usize::MAX);
+            self.by_provider_session
+                .add(session, indexed, usize::MAX, is_alive, end);
         }
     }
 
-    /// `false` of a session that is not there any more.
+    /// Changes a session. Returns `false` when it no longer exists.
     pub fn update(&self, id: &str, state: State) -> bool {
         let state = Arc::new(state);
         [&self.signed_in, &self.anonymous].into_iter().any(|cache| {
@@ -146,71 +147,42 @@ impl MemorySessions {
         })
     }
 
-    /// `false` of a session that was not there.
+    /// Deletes a session. Returns `false` when it did not exist.
     pub fn delete(&self, id: &str) -> bool {
         self.signed_in.remove(id).is_some() | self.anonymous.remove(id).is_some()
     }
 
-    /// Ends every session that belongs to a session at the provider, and gives the tickets of their sign-ins.
+    /// Ends every session that belongs to a session at the provider, and returns the tickets of their sign-ins.
     pub fn end_provider_session(&self, session: &ProviderSession) -> Vec<Ticket> {
-        self.end(self.of_provider_session.remove(session))
+        self.end(&self.by_provider_session.remove(session))
     }
 
-    /// Ends every session of a user, and gives the tickets of their sign-ins.
+    /// Ends every session of a user, and returns the tickets of their sign-ins.
     pub fn end_sessions_of(&self, user: UserKey) -> Vec<Ticket> {
-        self.end(self.of_user.remove(&user))
+        self.end(&self.by_user.remove(&user))
     }
 
-    fn end(&self, members: Option<Arc<Vec<Member>>>) -> Vec<Ticket> {
-        let members = members.unwrap_or_default();
-        let ended = members.iter().filter_map(|member| self.signed_in.remove(&member.id));
+    fn end(&self, sessions: &[IndexedSession]) -> Vec<Ticket> {
+        let ended = sessions.iter().filter_map(|session| self.signed_in.remove(&session.id));
         ended
             .filter_map(|record| Account::in_state(&record.state))
             .map(|account| account.ticket)
             .collect()
     }
-
-    /// Adds a session to those that something has, and ends the least recently used of them beyond `most`.
-    fn add_member<K: Hash + Eq + Send + Sync + 'static>(&self, index: &Index<K>, key: K, new: &Member, most: usize) {
-        index.entry(key).and_upsert_with(|found| {
-            let before = found.map(moka::Entry::into_value).unwrap_or_default();
-            let mut alive: Vec<_> = before
-                .iter()
-                .filter(|member| self.signed_in.contains_key(&member.id))
-                .cloned()
-                .collect();
-            alive.sort_by_key(|member| member.last_used.load(Ordering::Relaxed));
-            let surplus = (alive.len() + 1).saturating_sub(most).min(alive.len());
-            for member in alive.drain(..surplus) {
-                self.signed_in.invalidate(&member.id);
-            }
-            alive.push(new.clone());
-            Arc::new(alive)
-        });
-    }
-}
-
-fn index<K: Hash + Eq + Send + Sync + 'static>(max_sessions: u64, lifetime: Lifetime) -> Index<K> {
-    // Not by how often a key is asked for, as is this cache's habit: it is asked for once.
-    Cache::builder()
-        .max_capacity(max_sessions)
-        .eviction_policy(EvictionPolicy::lru())
-        .time_to_live(lifetime.max)
-        .build()
 }
 
 fn cache(max_sessions: u64, lifetime: Lifetime, tokens: Option<&Arc<dyn TokenStore>>) -> Cache<String, Record> {
     let tokens = tokens.map(Arc::clone);
-    let forget_tokens = move |_: Arc<String>, record: Record, cause: RemovalCause| {
+    let remove_tokens = move |_: Arc<String>, record: Record, cause: RemovalCause| {
         if cause != RemovalCause::Replaced
             && let (Some(tokens), Some(account)) = (&tokens, Account::in_state(&record.state))
         {
-            // In memory, as these sessions are: it cannot fail.
+            // Cannot fail: like these sessions, the tokens are in memory.
             let _ = tokens.remove(&account.ticket);
         }
     };
     Cache::builder()
-        .eviction_listener(forget_tokens)
+        .eviction_listener(remove_tokens)
         .max_capacity(max_sessions)
         .weigher(|_, record: &Record| weight(&record.state))
         .eviction_policy(EvictionPolicy::lru())
@@ -259,7 +231,7 @@ mod tests {
         HashMap::from([(key.to_owned(), value.to_owned())])
     }
 
-    /// The session of a sign-in of user `user` in session `sid` at the provider.
+    /// The state of a session in which `user` has signed in, with `sid` as the session at the provider.
     fn signed_in(user: u128, sid: &str) -> State {
         let account = Account::new(IdTokenClaims {
             tenant_id: Uuid::nil(),
@@ -284,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn all_sessions_of_a_user_or_of_a_session_at_the_provider_end_and_no_others() {
+    fn all_sessions_of_a_user_or_of_a_provider_session_end_and_no_others() {
         let store = store(100, HOUR);
         for (id, user, sid) in [("a", 1, "x"), ("b", 1, "x"), ("c", 1, "y"), ("d", 2, "z")] {
             store.save(id, signed_in(user, sid));
@@ -302,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_that_is_saved_after_signing_out_everywhere_is_none() {
+    fn a_session_that_is_saved_after_signing_out_everywhere_does_not_count() {
         let store = store(100, HOUR);
         let before = signed_in(1, "x");
         let user = UserKey {
@@ -317,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn who_signs_in_again_and_again_is_found_all_the_same_and_pushes_nobody_out() {
+    fn a_user_who_signs_in_over_and_over_stays_in_the_index_and_pushes_no_other_out() {
         let store = store(100, HOUR);
         store.save("other", signed_in(2, "y"));
         store.save("first", signed_in(1, "x"));
@@ -333,7 +305,7 @@ mod tests {
         assert!(store.load("other").is_some());
         assert!(
             store.load("first").is_none() && store.load("again 199").is_some(),
-            "the first used end"
+            "the least recently used end"
         );
         assert_eq!(store.end_provider_session(&provider_session("x")).len(), PER_USER);
     }
@@ -347,13 +319,13 @@ mod tests {
             let state = signed_in(user, "x");
             let ticket = Account::in_state(&state).unwrap().ticket;
             let now = chrono::Utc::now();
-            let kept = StoredTokens {
+            let stored = StoredTokens {
                 access_token: "token".into(),
                 expires_at: now,
                 refresh_token: None,
                 refresh_at: now,
             };
-            tokens.insert(&ticket, kept).unwrap();
+            tokens.insert(&ticket, stored).unwrap();
             store.save(id, state);
             ticket
         };
@@ -369,13 +341,13 @@ mod tests {
         );
         assert_eq!(tickets.each_ref().map(has_tokens), [true, false, true]);
         assert!(has_tokens(&newest) && has_tokens(&of_other));
-        assert!(store.update("a", signed_in(1, "x")), "a change is no end");
+        assert!(store.update("a", signed_in(1, "x")), "a change does not end a session");
         store.signed_in.run_pending_tasks();
         assert!(has_tokens(&tickets[0]));
     }
 
     #[test]
-    fn sessions_without_room_take_their_tokens_along() {
+    fn evicted_sessions_take_their_tokens_along() {
         let lifetime = Lifetime { idle: HOUR, max: HOUR };
         let tokens: Arc<dyn TokenStore> = Arc::new(MemoryTokens::new(100, lifetime));
         let store = MemorySessions::new(5, 3, lifetime, Some(&tokens), &RevocationList::new(HOUR, None));
@@ -384,13 +356,13 @@ mod tests {
                 let state = signed_in(user, "x");
                 let ticket = Account::in_state(&state).unwrap().ticket;
                 let now = chrono::Utc::now();
-                let kept = StoredTokens {
+                let stored = StoredTokens {
                     access_token: "token".into(),
                     expires_at: now,
                     refresh_token: None,
                     refresh_at: now,
                 };
-                tokens.insert(&ticket, kept).unwrap();
+                tokens.insert(&ticket, stored).unwrap();
                 store.save(&user.to_string(), state);
                 ticket
             })
@@ -399,16 +371,16 @@ mod tests {
         let alive: Vec<_> = (0..20)
             .map(|user| store.signed_in.contains_key(&user.to_string()))
             .collect();
-        let kept: Vec<_> = tickets
+        let have_tokens: Vec<_> = tickets
             .iter()
             .map(|ticket| tokens.get(ticket).unwrap().is_some())
             .collect();
         assert_eq!(alive.iter().filter(|is_alive| **is_alive).count(), 5);
-        assert_eq!(alive, kept);
+        assert_eq!(alive, have_tokens);
     }
 
     #[test]
-    fn use_counts_and_a_change_does_not_begin_anew() {
+    fn use_extends_a_session_and_a_change_does_not_restart_it() {
         let lifetime = Lifetime {
             idle: Duration::from_mins(1),
             max: Duration::from_secs(100),
@@ -430,7 +402,7 @@ mod tests {
         assert_eq!(
             seconds(end.expire_after_read(&0, &record, at(70), None, at(0))),
             Some(30),
-            "its longest time"
+            "its longest lifetime"
         );
         assert_eq!(
             seconds(end.expire_after_update(&0, &record, at(90), None)),
@@ -463,14 +435,14 @@ mod tests {
     }
 
     #[test]
-    fn an_id_that_the_store_did_not_make_names_no_session() {
+    fn an_id_that_the_store_did_not_create_names_no_session() {
         let store = store(10, HOUR);
         store.update("planted", state("a", "1"));
         assert!(store.load("planted").is_none());
     }
 
     #[test]
-    fn a_flood_of_anonymous_sessions_pushes_nobody_out_who_is_signed_in() {
+    fn a_flood_of_anonymous_sessions_pushes_no_signed_in_session_out() {
         let store = store(5, HOUR);
         store.save("id", state(ACCOUNT, "1"));
         for n in 0..100 {
@@ -489,7 +461,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_that_holds_much_counts_as_several() {
+    fn a_large_session_counts_as_several() {
         assert_eq!(weight(&state("a", "1")), 1);
         assert_eq!(weight(&state("a", &"x".repeat(BYTES_PER_WEIGHT * 3))), 4);
     }

@@ -1,5 +1,5 @@
-//! Sessions in Redis: sealed records under a digest of their id, and lists of those that one user, or one session at the
-//! provider, has. Calls block.
+//! Sessions in Redis: sealed records under a digest of their id, and sets with the sessions of each user and of each
+//! session at the provider. Calls block.
 
 use std::sync::Arc;
 
@@ -19,24 +19,25 @@ const SESSION: RecordKind = RecordKind("session");
 const OF_USER: RecordKind = RecordKind("sessions-of-user");
 const OF_PROVIDER_SESSION: RecordKind = RecordKind("sessions-of-provider-session");
 
-/// Entry of a session's state that says when it began, for its longest time.
+/// Entry of a session's state with the time when it began, to end it after its longest lifetime.
 const STARTED: &str = "started_at";
 
-/// A clone is another handle to the same sessions.
+/// Sessions in one Redis. A clone is another handle to the same sessions.
 #[derive(Clone)]
 pub struct RedisSessions {
     pub(super) redis: RedisStore,
     pub(super) lifetime: Lifetime,
-    /// Most sessions of one user; beyond that the least recently used of the user's own ends.
+    /// Most sessions of one user. Beyond that, the user's own least recently used session ends.
     pub(super) per_user: usize,
     pub(super) tokens: Arc<dyn TokenStore>,
     pub(super) revocations: RevocationList,
 }
 
 impl RedisSessions {
-    /// Reading counts as use. A record alone is not enough: somebody may have put back one that has ended.
+    /// Loads a session, which counts as use. The record alone does not suffice: an attacker may have restored one that
+    /// had ended.
     pub fn load(&self, id: &str) -> Result<Option<State>, StoreError> {
-        let name = RecordName::of(id);
+        let name = RecordName::hash(id);
         let Some(json) = self.redis.get_and_extend(SESSION, &name, self.lifetime.idle)? else {
             return Ok(None);
         };
@@ -55,40 +56,44 @@ impl RedisSessions {
         Ok(state.filter(|_| !has_ended))
     }
 
-    /// A new session.
+    /// Saves a new session.
     pub fn save(&self, id: &str, mut state: State) -> Result<(), StoreError> {
         state.insert(STARTED.to_owned(), Utc::now().to_rfc3339());
-        let name = RecordName::of(id);
+        let name = RecordName::hash(id);
         self.redis.put(SESSION, &name, &json(&state), self.lifetime.idle)?;
         let Some(account) = Account::in_state(&state) else {
             return Ok(());
         };
         self.redis
-            .enlist(OF_USER, &account.user().name(), &name, self.lifetime.max)?;
+            .add_members(OF_USER, &account.user().name(), &[name.as_str()], self.lifetime.max)?;
         if let Some(session) = account.provider_session() {
-            self.redis
-                .enlist(OF_PROVIDER_SESSION, &of_provider(&session), &name, self.lifetime.max)?;
+            self.redis.add_members(
+                OF_PROVIDER_SESSION,
+                &of_provider(&session),
+                &[name.as_str()],
+                self.lifetime.max,
+            )?;
         }
         self.make_room(account.user(), &name)
     }
 
-    /// Only of a session that is still there; `false` of another.
+    /// Changes a session. Returns `false` when it no longer exists.
     pub fn update(&self, id: &str, state: &State) -> Result<bool, StoreError> {
         self.redis
-            .replace(SESSION, &RecordName::of(id), &json(state), self.lifetime.idle)
+            .replace(SESSION, &RecordName::hash(id), &json(state), self.lifetime.idle)
     }
 
-    /// `false` of a session that was not there.
+    /// Deletes a session. Returns `false` when it did not exist.
     pub fn delete(&self, id: &str) -> Result<bool, StoreError> {
-        self.end(&RecordName::of(id)).map(|(was_there, _)| was_there)
+        self.end(&RecordName::hash(id)).map(|(existed, _)| existed)
     }
 
-    /// Ends every session that belongs to a session at the provider, and gives the tickets of their sign-ins.
+    /// Ends every session that belongs to a session at the provider, and returns the tickets of their sign-ins.
     pub fn end_provider_session(&self, session: &ProviderSession) -> Result<Vec<Ticket>, StoreError> {
         self.end_all(OF_PROVIDER_SESSION, &of_provider(session))
     }
 
-    /// Ends every session of a user that the list holds, and gives the tickets of their sign-ins.
+    /// Ends every session of a user that is in the user's set, and returns the tickets of their sign-ins.
     pub fn end_sessions_of(&self, user: UserKey) -> Result<Vec<Ticket>, StoreError> {
         self.end_all(OF_USER, &user.name())
     }
@@ -97,45 +102,48 @@ impl RedisSessions {
         self.redis.ping()
     }
 
-    fn end_all(&self, kind: RecordKind, list: &RecordName) -> Result<Vec<Ticket>, StoreError> {
+    fn end_all(&self, kind: RecordKind, set: &RecordName) -> Result<Vec<Ticket>, StoreError> {
         let mut tickets = Vec::new();
-        for name in self.redis.members(kind, list)? {
+        for name in self.redis.members(kind, set)? {
             tickets.extend(self.end(&name)?.1);
-            // One by one, so that those that are left are found when Redis fails half-way.
-            self.redis.strike(kind, list, &name)?;
+            // One by one, so that the remaining ones are still in the set if Redis fails half-way.
+            self.redis.remove_members(kind, set, &[name.as_str()])?;
         }
         Ok(tickets)
     }
 
-    /// Ends the session whose record has this name, and takes its tokens away: whether it was there, and the ticket of its sign-in.
+    /// Ends the session whose record has this name, and deletes its tokens. Returns whether it existed, and the ticket
+    /// of its sign-in.
     fn end(&self, name: &RecordName) -> Result<(bool, Option<Ticket>), StoreError> {
         let json = self.redis.get(SESSION, name)?;
         let state = json.and_then(|json| serde_json::from_slice::<State>(&json).ok());
         let account = state.as_ref().and_then(Account::in_state);
         if let Some(account) = &account {
-            // Before the record is gone, so that it cannot come back even if Redis fails in between.
+            // Before the record is deleted, so that it cannot come back even if Redis fails in between.
             self.revocations.revoke_session(account.user(), name)?;
-            // Nobody finds them once the record is gone, which alone names the ticket.
+            // Only the record names the ticket: without it, the tokens cannot be found.
             self.tokens.remove(&account.ticket)?;
-            self.redis.strike(OF_USER, &account.user().name(), name)?;
+            self.redis
+                .remove_members(OF_USER, &account.user().name(), &[name.as_str()])?;
         }
-        let was_there = self.redis.remove(SESSION, name)?;
-        Ok((was_there, account.map(|account| account.ticket)))
+        let existed = self.redis.remove(SESSION, name)?;
+        Ok((existed, account.map(|account| account.ticket)))
     }
 
     /// Ends the user's least recently used sessions when there are too many, but never `newest`.
     fn make_room(&self, user: UserKey, newest: &RecordName) -> Result<(), StoreError> {
-        let list = user.name();
-        let members = self.redis.members(OF_USER, &list)?;
+        let set = user.name();
+        let members = self.redis.members(OF_USER, &set)?;
         if members.len() <= self.per_user {
             return Ok(());
         }
         let mut alive = Vec::new();
         for name in members.into_iter().filter(|name| name != newest) {
-            // Each use prolongs a session by the same time, so the one with the least left was used first.
-            match self.redis.life_left(SESSION, &name)? {
+            // Each use extends a session by the same time, so the session with the least time left was used least
+            // recently.
+            match self.redis.remaining_lifetime(SESSION, &name)? {
                 Some(left) => alive.push((left, name)),
-                None => self.redis.strike(OF_USER, &list, &name)?,
+                None => self.redis.remove_members(OF_USER, &set, &[name.as_str()])?,
             }
         }
         alive.sort_by_key(|(left, _)| *left);
@@ -158,10 +166,10 @@ impl RedisSessions {
 }
 
 fn of_provider(ProviderSession { issuer, sid }: &ProviderSession) -> RecordName {
-    RecordName::of(&format!("{issuer} {sid}"))
+    RecordName::hash(&format!("{issuer} {sid}"))
 }
 
 fn json(state: &State) -> Vec<u8> {
-    // A map of texts is always JSON.
+    // A map of strings always serializes.
     serde_json::to_vec(state).unwrap_or_default()
 }

@@ -1,12 +1,12 @@
-//! Remembers which sign-ins were ended, for longer than any session can live.
+//! The list of revoked sign-ins. Entries live longer than any session can.
 //!
-//! An ended session is deleted, but what was deleted can come back: somebody with write access to Redis can put an old record in
-//! its place, whose seal is still good; and a form that was opened before *sign out everywhere* still has its seal. So both are
-//! checked against this list before they count.
+//! An ended session is deleted, but a deleted record can come back: an attacker with write access to Redis can restore
+//! an old record, whose seal is still valid. And a form that was opened before *sign out everywhere* still has its
+//! seal. So sessions and seals are checked against this list.
 //!
-//! The list is in Redis, for all replicas, and each replica also keeps in its own memory what it has ended, or has read from the list.
-//! Somebody who deletes the list and puts the record back gains a session only on replicas that have not seen the sign-out, and
-//! only until the session's longest time is over, which the sealed record says.
+//! The list is in Redis for all replicas. Each replica also caches what it has revoked or has read from the list. An
+//! attacker who deletes the list and restores a record gains a session only on replicas that have not seen the
+//! sign-out, and only until the session's longest lifetime is over, which is in the sealed record.
 
 use std::time::Duration;
 
@@ -23,13 +23,13 @@ use crate::web::{
 };
 
 const SIGNED_OUT: RecordKind = RecordKind("signed-out");
-/// The entry of a user's list that stands for all sign-ins until its time.
+/// The entry that revokes all sign-ins of the user up to its time.
 const EVERYWHERE: &str = "*";
 /// Most entries of one user; the oldest goes first.
-const MAX_OF_USER: isize = 2000;
-/// Most entries that one replica remembers itself.
-const MAX_REMEMBERED: u64 = 100_000;
-/// What clocks of replicas may differ by, and more.
+const MAX_OF_USER: i64 = 2000;
+/// Most entries that one replica caches.
+const MAX_CACHED: u64 = 100_000;
+/// More than the clocks of replicas may differ.
 const SLACK: Duration = Duration::from_hours(1);
 
 /// A clone is another handle to the same list.
@@ -38,45 +38,45 @@ pub struct RevocationList {
     redis: Option<RedisStore>,
     everywhere: Cache<UserKey, DateTime<Utc>>,
     sessions: Cache<RecordName, ()>,
-    life: Duration,
+    lifetime: Duration,
 }
 
 impl RevocationList {
-    /// Sessions live for `session_max` at most.
+    /// A list for sessions that live at most `session_max`.
     pub fn new(session_max: Duration, redis: Option<RedisStore>) -> Self {
-        let life = session_max.max(form_seal::LIFETIME.to_std().unwrap_or_default()) + SLACK;
+        let lifetime = session_max.max(form_seal::LIFETIME.to_std().unwrap_or_default()) + SLACK;
         let lru = EvictionPolicy::lru;
         Self {
             redis,
             everywhere: Cache::builder()
-                .max_capacity(MAX_REMEMBERED)
+                .max_capacity(MAX_CACHED)
                 .eviction_policy(lru())
-                .time_to_live(life)
+                .time_to_live(lifetime)
                 .build(),
             sessions: Cache::builder()
-                .max_capacity(MAX_REMEMBERED)
+                .max_capacity(MAX_CACHED)
                 .eviction_policy(lru())
-                .time_to_live(life)
+                .time_to_live(lifetime)
                 .build(),
-            life,
+            lifetime,
         }
     }
 
-    /// Ends every sign-in of `user` up to now. Blocks, as the others do.
+    /// Revokes every sign-in of `user` up to now. Blocks, like all functions here.
     ///
     /// # Errors
     /// When Redis does not answer.
     pub fn revoke_user(&self, user: UserKey) -> Result<(), StoreError> {
-        // Redis keeps milliseconds; rounded up, so that a sign-in of this very moment ends, too.
+        // Redis stores milliseconds. Rounded up, so that a sign-in in the same millisecond ends too.
         let now = Utc::now().timestamp_millis().saturating_add(1);
         self.cache_user(user, now);
         match &self.redis {
-            Some(redis) => redis.note(SIGNED_OUT, &user.name(), EVERYWHERE, now, self.life, MAX_OF_USER),
+            Some(redis) => redis.add_event(SIGNED_OUT, &user.name(), EVERYWHERE, now, self.lifetime, MAX_OF_USER),
             None => Ok(()),
         }
     }
 
-    /// Ends the session of `user` whose record has this name.
+    /// Revokes the session of `user` whose record has this name.
     ///
     /// # Errors
     /// When Redis does not answer.
@@ -84,12 +84,19 @@ impl RevocationList {
         self.sessions.insert(session.clone(), ());
         let now = Utc::now().timestamp_millis();
         match &self.redis {
-            Some(redis) => redis.note(SIGNED_OUT, &user.name(), session.as_str(), now, self.life, MAX_OF_USER),
+            Some(redis) => redis.add_event(
+                SIGNED_OUT,
+                &user.name(),
+                session.as_str(),
+                now,
+                self.lifetime,
+                MAX_OF_USER,
+            ),
             None => Ok(()),
         }
     }
 
-    /// Whether a sign-in of `user` has ended, or the session whose record has this name.
+    /// Whether a sign-in of `user` at this time, or the session whose record has this name, is revoked.
     ///
     /// # Errors
     /// When Redis does not answer.
@@ -101,7 +108,7 @@ impl RevocationList {
     ) -> Result<bool, StoreError> {
         if let (Some(redis), false) = (&self.redis, self.is_cached(user, signed_in_at, session)) {
             let name = session.map_or("", RecordName::as_str);
-            let [everywhere, ended] = redis.noted(SIGNED_OUT, &user.name(), [EVERYWHERE, name])?;
+            let [everywhere, ended] = redis.event_times(SIGNED_OUT, &user.name(), [EVERYWHERE, name])?;
             if let Some(millis) = everywhere {
                 self.cache_user(user, millis);
             }
@@ -112,8 +119,8 @@ impl RevocationList {
         Ok(self.is_cached(user, signed_in_at, session))
     }
 
-    /// The time that a sign-in of `user` which succeeds now must have, so that no earlier *sign out everywhere* ends it, by whichever
-    /// replica's clock that was.
+    /// The time to record for a sign-in of `user` that succeeds now. It is later than every *sign out everywhere* so
+    /// far, whichever replica's clock that came from.
     ///
     /// # Errors
     /// When Redis does not answer.
@@ -132,7 +139,7 @@ impl RevocationList {
             || session.is_some_and(|session| self.sessions.contains_key(session))
     }
 
-    /// Never an earlier time in place of a later one.
+    /// Keeps the later of the cached time and `millis`.
     fn cache_user(&self, user: UserKey, millis: i64) {
         let Some(time) = DateTime::from_timestamp_millis(millis) else {
             return;
@@ -150,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn signing_out_everywhere_ends_what_was_begun_before_and_nothing_later() {
+    fn signing_out_everywhere_revokes_earlier_sign_ins_and_no_later_ones() {
         let revocations = RevocationList::new(Duration::from_hours(12), None);
         let [alice, bob] = [1, 2].map(|n| UserKey {
             tenant_id: Uuid::nil(),
@@ -175,7 +182,7 @@ mod tests {
             tenant_id: Uuid::nil(),
             object_id: Uuid::nil(),
         };
-        let [ended, other] = ["a", "b"].map(RecordName::of);
+        let [ended, other] = ["a", "b"].map(RecordName::hash);
         revocations.revoke_session(user, &ended).unwrap();
         assert!(revocations.is_revoked(user, Utc::now(), Some(&ended)).unwrap());
         assert!(!revocations.is_revoked(user, Utc::now(), Some(&other)).unwrap());

@@ -74,7 +74,7 @@ fn the_configured_certificate_is_checked_with_its_passphrase_and_thumbprint() {
     configure(&fingerprint(&path, "-sha256"));
     assert!(cert(folder.path(), &["check"]).contains("✓ client.cert_thumbprint is its thumbprint"));
     assert!(
-        cert(folder.path(), &["check", "site.pem"]).contains("valid; expires"),
+        cert(folder.path(), &["check", "site.pem"]).contains("valid, but expires"),
         "the passphrase serves a named file too"
     );
     configure(&"0".repeat(40));
@@ -187,7 +187,7 @@ fn an_unreadable_passphrase_matters_only_for_an_encrypted_key() {
     cert(folder.path(), &["thumbprint", "encrypted.pem"]);
     let reported = checked(folder.path(), &["encrypted.pem"]);
     assert!(
-        reported.contains("✗ missing.txt cannot be read") && reported.contains("valid; expires"),
+        reported.contains("✗ missing.txt cannot be read") && reported.contains("valid, but expires"),
         "{reported}"
     );
 }

@@ -365,7 +365,8 @@ fn an_excerpt_is_the_start_of_the_content_and_marks_a_cut() {
             assert_eq!(shown, expected.map(|(content, goes_on)| (content, Some(goes_on))));
         }
         let whole = test.list(Filter::default(), Paging::Skip(0), 10).await;
-        assert!(whole.posts.iter().all(|post| post.is_truncated.is_none()));
+        let marks: Vec<_> = whole.posts.iter().map(|post| post.is_truncated).collect();
+        assert_eq!(marks, [None; 4]);
     });
 }
 

@@ -42,7 +42,7 @@ fn an_impossible_database_path_differs_from_a_missing_file() {
         "this is no database, whatever it is called; it is long enough to be looked at",
     )
     .expect("written");
-    assert!(nowhere.contains("make the folder"), "{nowhere}");
+    assert!(nowhere.contains("create the folder"), "{nowhere}");
     let text = database("text.db");
     assert!(
         text.starts_with('✗') && text.contains("that it is a database"),
@@ -143,7 +143,7 @@ fn a_folder_that_allows_no_database_is_reported() {
         data.join("inner").display()
     );
     assert!(
-        reported.starts_with('✗') && reported.contains(&expected) && !reported.contains("make the folder"),
+        reported.starts_with('✗') && reported.contains(&expected) && !reported.contains("create the folder"),
         "{reported}"
     );
     mode(&data, 0o777);

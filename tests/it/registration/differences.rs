@@ -200,7 +200,7 @@ fn each_difference_is_reported_with_its_place_in_the_portal() {
         (
             "/0/api/requestedAccessTokenVersion",
             json!(null),
-            "the API is issued version 1 tokens",
+            "the API gets version 1 tokens",
         ),
         (
             "/0/optionalClaims/accessToken",
@@ -208,7 +208,7 @@ fn each_difference_is_reported_with_its_place_in_the_portal() {
             "optional claim idtyp is missing",
         ),
         ("/1/passwordCredentials", json!([{ "hint": "abc" }]), "1 client secret"),
-        ("/0/appRoles", json!([]), "no app role Blog.Reader"),
+        ("/0/appRoles", json!([]), "missing app roles: Blog.Reader"),
         (
             "/0/appRoles/1/isEnabled",
             json!(false),
@@ -217,7 +217,7 @@ fn each_difference_is_reported_with_its_place_in_the_portal() {
         (
             "/0/appRoles/2/allowedMemberTypes",
             json!(["User"]),
-            "Blog.Admin cannot be given to applications",
+            "Blog.Admin cannot be assigned to applications",
         ),
         (
             "/0/api/oauth2PermissionScopes/0/type",
@@ -271,12 +271,12 @@ fn unrequested_configuration_is_reported() {
     assert_eq!(ended.code, Some(0), "{ended:?}");
     let thumbprint = hex::encode_upper(digest);
     for expected_text in [
-        "sign-ins may end at https://*.example/callback, too, whatever stands for its *",
-        "sign-ins may end at http://blog.example.com/callback, too, without TLS",
-        "sign-ins may end at http://127.0.0.1:5000/callback, too\n",
+        "sign-ins may also end at https://*.example/callback, with any value for its *",
+        "sign-ins may also end at http://blog.example.com/callback, without TLS",
+        "sign-ins may also end at http://127.0.0.1:5000/callback\n",
         &format!("do not have: {thumbprint}, valid until {}", ends.format("%Y-%m-%d")),
-        &format!("do not have: {thumbprint}, valid until nobody knows when"),
-        &format!("an expired certificate is still there: {thumbprint}"),
+        &format!("do not have: {thumbprint}, valid until an unknown date"),
+        &format!("an expired certificate is still uploaded: {thumbprint}"),
     ] {
         assert!(
             ended.stdout.contains(expected_text),
@@ -359,13 +359,16 @@ fn an_invalid_export_is_reported() {
         ),
         (
             &json!({ "appId": SITE, "replyUrlsWithType": [] }).to_string(),
-            "older form of Azure AD Graph",
+            "old format of Azure AD Graph",
         ),
         (
             &json!([{ "appId": API, "accessTokenAcceptedVersion": 2 }]).to_string(),
-            "older form of Azure AD Graph",
+            "old format of Azure AD Graph",
         ),
-        (&system.manifest().to_string(), "is what blogctl entra manifest prints"),
+        (
+            &system.manifest().to_string(),
+            "is the output of blogctl entra manifest",
+        ),
     ] {
         fs::write(system.folder.path().join("export.json"), text).expect("written");
         let ended = system.entra(&["diff", "export.json"]);

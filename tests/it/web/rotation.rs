@@ -31,14 +31,14 @@ use crate::support::{
 };
 
 /// A new certificate: the part to register, and the file with its key.
-fn another() -> (String, Vec<u8>) {
+fn new_certificate() -> (String, Vec<u8>) {
     let key = rsa_key(2048);
     let certificate = pem(&TestCertificate::new("renewed", &key).make());
     let file = [certificate.clone(), key_pem(&key)].concat();
     (String::from_utf8(certificate).expect("text"), file)
 }
 
-fn file_of(system: &TestSystem) -> PathBuf {
+fn certificate_file(system: &TestSystem) -> PathBuf {
     system.settings.client.certificate.path.clone().expect("set")
 }
 
@@ -47,7 +47,7 @@ fn registered(system: &TestSystem) -> String {
 }
 
 /// Waits until the site uses the current content of its file.
-fn taken_by(system: &TestSystem, control: &IdpControl, before: &Value) {
+fn wait_for_new_certificate(system: &TestSystem, control: &IdpControl, before: &Value) {
     wait_until("the new file is found", || {
         signs_in(system) && used_first(control) != *before
     });
@@ -62,14 +62,14 @@ fn used_first(control: &IdpControl) -> Value {
 }
 
 /// Replaces a file atomically, as tools for renewal do.
-fn put(path: &PathBuf, content: &[u8]) {
+fn replace_file(path: &PathBuf, content: &[u8]) {
     let aside = path.with_extension("aside");
     fs::write(&aside, content).expect("written");
     fs::rename(&aside, path).expect("renamed");
 }
 
 /// The certificate of the last token request.
-fn used(control: &IdpControl) -> Value {
+fn last_used(control: &IdpControl) -> Value {
     control.requests_to("/oauth2/v2.0/token").last().expect("a request")["assertion_header"]["x5t#S256"].clone()
 }
 
@@ -82,9 +82,9 @@ fn a_certificate_that_entra_already_accepts_is_loaded_at_the_first_rejection() {
     let system = TestSystem::start();
     let control = IdpControl::new(&system.idp);
     assert!(signs_in(&system));
-    let (certificate, file) = another();
+    let (certificate, file) = new_certificate();
     control.replace_certificates(DEV_CLIENT_ID, &[&certificate]);
-    put(&file_of(&system), &file);
+    replace_file(&certificate_file(&system), &file);
     control.forget_requests();
     assert!(signs_in(&system), "whether or not the watch was faster");
     let sent = control.requests_to("/oauth2/v2.0/token").len();
@@ -97,12 +97,12 @@ fn the_current_file_is_tried_before_an_intermediate_one() {
     let control = IdpControl::new(&system.idp);
     assert!(signs_in(&system));
     let own = used_first(&control);
-    let ((_, wrong), (certificate, right)) = (another(), another());
-    put(&file_of(&system), &wrong);
-    taken_by(&system, &control, &own);
+    let ((_, wrong), (certificate, right)) = (new_certificate(), new_certificate());
+    replace_file(&certificate_file(&system), &wrong);
+    wait_for_new_certificate(&system, &control, &own);
     // The previous certificate serves and is in use again. Then the file is corrected, still before the upload.
-    put(&file_of(&system), &right);
-    taken_by(&system, &control, &own);
+    replace_file(&certificate_file(&system), &right);
+    wait_for_new_certificate(&system, &control, &own);
     assert!(signs_in(&system), "by the previous one");
     control.replace_certificates(DEV_CLIENT_ID, &[&certificate]);
     assert!(signs_in(&system), "by the one in the file, and not by the wrong one");
@@ -113,13 +113,13 @@ fn while_entra_rejects_a_new_certificate_the_previous_one_is_used() {
     let system = TestSystem::start();
     let control = IdpControl::new(&system.idp);
     assert!(signs_in(&system));
-    let (certificate, file) = another();
+    let (certificate, file) = new_certificate();
     let thumbprint = || {
         assert!(signs_in(&system), "no sign-in fails");
-        used(&control)
+        last_used(&control)
     };
     let old = thumbprint();
-    put(&file_of(&system), &file);
+    replace_file(&certificate_file(&system), &file);
     let tried = || {
         control
             .requests_to("/oauth2/v2.0/token")
@@ -148,8 +148,8 @@ fn while_entra_rejects_a_new_certificate_the_previous_one_is_used() {
 fn a_new_file_is_loaded_automatically_and_a_broken_one_is_not() {
     let system = TestSystem::start();
     let control = IdpControl::new(&system.idp);
-    let (certificate, file) = another();
-    let (_, other) = another();
+    let (certificate, file) = new_certificate();
+    let (_, other) = new_certificate();
     control.replace_certificates(DEV_CLIENT_ID, &[&registered(&system), &certificate]);
     // A certificate with the key of another one.
     let broken = [certificate.as_bytes(), &other].concat();
@@ -159,10 +159,13 @@ fn a_new_file_is_loaded_automatically_and_a_broken_one_is_not() {
         .expect("a key");
     let sign_in = || {
         assert!(signs_in(&system), "no sign-in fails");
-        used(&control)
+        last_used(&control)
     };
     let old = sign_in();
-    put(&file_of(&system), &[certificate.as_bytes(), &broken[key_at..]].concat());
+    replace_file(
+        &certificate_file(&system),
+        &[certificate.as_bytes(), &broken[key_at..]].concat(),
+    );
     wait_until("it has looked", || {
         Browser::new()
             .get(&system.web.url("/health/ready"))
@@ -170,7 +173,7 @@ fn a_new_file_is_loaded_automatically_and_a_broken_one_is_not() {
             .contains("\"files\":\"unusable\"")
     });
     assert_eq!(sign_in(), old, "the old one stays");
-    put(&file_of(&system), &file);
+    replace_file(&certificate_file(&system), &file);
     wait_until("the new one is used", || sign_in() != old);
 }
 
@@ -182,11 +185,11 @@ fn two_files_that_are_replaced_one_after_the_other_are_used_when_they_belong_tog
         fs::copy(&path, path.with_file_name("site.key")).expect("copied");
     });
     let control = IdpControl::new(&system.idp);
-    let (certificate, file) = another();
+    let (certificate, file) = new_certificate();
     control.replace_certificates(DEV_CLIENT_ID, &[&registered(&system), &certificate]);
     assert!(signs_in(&system));
-    let old = used(&control);
-    put(&file_of(&system), certificate.as_bytes());
+    let old = last_used(&control);
+    replace_file(&certificate_file(&system), certificate.as_bytes());
     wait_until("it has looked", || {
         Browser::new()
             .get(&system.web.url("/health/ready"))
@@ -194,11 +197,11 @@ fn two_files_that_are_replaced_one_after_the_other_are_used_when_they_belong_tog
             .contains("\"files\":\"unusable\"")
     });
     assert!(signs_in(&system));
-    assert_eq!(used(&control), old, "one half is not used with the old other half");
-    put(&system.folder.path().join("site.key"), &file);
+    assert_eq!(last_used(&control), old, "one half is not used with the old other half");
+    replace_file(&system.folder.path().join("site.key"), &file);
     wait_until("the new one is used", || {
         assert!(signs_in(&system), "no sign-in fails");
-        used(&control) != old
+        last_used(&control) != old
     });
 }
 
@@ -206,14 +209,14 @@ fn two_files_that_are_replaced_one_after_the_other_are_used_when_they_belong_tog
 fn six_rejections_are_retried_once_and_others_never() {
     let system = TestSystem::start();
     let control = IdpControl::new(&system.idp);
-    let (certificate, file) = another();
+    let (certificate, file) = new_certificate();
     control.replace_certificates(DEV_CLIENT_ID, &[&registered(&system), &certificate]);
     assert!(signs_in(&system));
-    let old = used(&control);
-    put(&file_of(&system), &file);
+    let old = last_used(&control);
+    replace_file(&certificate_file(&system), &file);
     wait_until("there are two that can be used", || {
         assert!(signs_in(&system));
-        used(&control) != old
+        last_used(&control) != old
     });
     let six = [700_027, 700_024, 7_000_214, 7_000_277, 1_000_502, 7_000_274].map(|code| (code, 2));
     for (code, expected) in [(700_016, 1), (7_000_215, 1), (50_011, 1), (999_999, 1)]
@@ -301,14 +304,14 @@ fn is_rejected(request: &Value) -> bool {
 #[test]
 fn a_rotation_that_begins_with_the_file_fails_no_request() {
     let system = with_short_tokens();
-    let (certificate, file) = another();
+    let (certificate, file) = new_certificate();
     let control = IdpControl::new(&system.idp);
     let requests = under_load(
         &system,
         &[
             // Entra ID does not know it yet, so the previous one is used.
             &|| {
-                put(&file_of(&system), &file);
+                replace_file(&certificate_file(&system), &file);
                 wait_until("the new one is tried", || {
                     control.requests_to("/oauth2/v2.0/token").iter().any(is_rejected)
                 });
@@ -324,13 +327,13 @@ fn a_rotation_that_begins_with_the_file_fails_no_request() {
 #[test]
 fn a_rotation_that_begins_with_the_registration_fails_no_request() {
     let system = with_short_tokens();
-    let (certificate, file) = another();
+    let (certificate, file) = new_certificate();
     let control = IdpControl::new(&system.idp);
     under_load(
         &system,
         &[
             &|| control.replace_certificates(DEV_CLIENT_ID, &[&registered(&system), &certificate]),
-            &|| put(&file_of(&system), &file),
+            &|| replace_file(&certificate_file(&system), &file),
             // Removes the old one, whether or not the site has loaded its file.
             &|| control.replace_certificates(DEV_CLIENT_ID, &[&certificate]),
         ],
@@ -342,7 +345,7 @@ fn a_rotation_that_begins_with_the_registration_fails_no_request() {
 fn reloading_does_not_reactivate_a_rejected_certificate() {
     let system = TestSystem::start();
     let later = system.folder.path().join("later.pem");
-    put(&later, &another().1);
+    replace_file(&later, &new_certificate().1);
     let mut settings = system.settings.clone();
     let of_file = |path: &PathBuf| {
         CredentialSettings::File(CertificateSettings {
@@ -350,24 +353,24 @@ fn reloading_does_not_reactivate_a_rejected_certificate() {
             ..CertificateSettings::default()
         })
     };
-    settings.client.credential = vec![of_file(&file_of(&system)), of_file(&later)];
+    settings.client.credential = vec![of_file(&certificate_file(&system)), of_file(&later)];
     settings.client.certificate = CertificateSettings::default();
     let provider = Arc::new(Provider::new(&settings.entra).expect("a provider"));
     let redirect_uri = Url::parse(&system.web.url("/callback")).expect("a URL");
     let client = ConfidentialClient::new(provider, &settings, redirect_uri).expect("a credential");
     let in_use = || client.credential().name();
-    assert_is_taken(&client);
+    assert_accepted(&client);
     let own = in_use();
-    put(&file_of(&system), &another().1);
+    replace_file(&certificate_file(&system), &new_certificate().1);
     assert!(client.reload_credential().expect("a new one"));
     assert_ne!(in_use(), own);
-    assert_is_taken(&client);
+    assert_accepted(&client);
     assert_eq!(in_use(), own, "Entra ID accepts the previous one");
     for _ in 0..2 {
         assert!(!client.reload_credential().expect("nothing new"));
         assert_eq!(in_use(), own, "otherwise each reload would cost a rejected request");
         // Later entries of the list are used only if the current one fails.
-        put(&later, &another().1);
+        replace_file(&later, &new_certificate().1);
     }
 }
 
@@ -377,13 +380,13 @@ fn after_a_restart_the_previous_certificate_is_used_until_the_new_one_is_accepte
     let provider = Arc::new(Provider::new(&system.settings.entra).expect("a provider"));
     let redirect_uri = Url::parse(&system.web.url("/callback")).expect("a URL");
     let client = ConfidentialClient::new(provider, &system.settings, redirect_uri).expect("a credential");
-    put(&file_of(&system), &another().1);
+    replace_file(&certificate_file(&system), &new_certificate().1);
     assert!(client.reload_credential().expect("a new one"));
-    assert_is_taken(&client);
+    assert_accepted(&client);
 }
 
 /// Entra ID rejects an invented code only after it has accepted the certificate.
-fn assert_is_taken(client: &ConfidentialClient) {
+fn assert_accepted(client: &ConfidentialClient) {
     let pending = PendingSignIn {
         nonce: String::new(),
         code_verifier: SecretString::from("verifier"),

@@ -165,7 +165,7 @@ mod tests {
 
     #[test]
     fn no_token_and_several_are_told_apart() {
-        for (pasted, told) in [
+        for (pasted, message) in [
             (format!("{TOKEN} {TOKEN}x"), "contains several tokens: pass only one"),
             (
                 "{\"error\":\"invalid_grant\"}".to_owned(),
@@ -178,7 +178,7 @@ mod tests {
         ] {
             assert_eq!(
                 token_in(&pasted, "it").expect_err("no token").to_string(),
-                format!("it {told}")
+                format!("it {message}")
             );
         }
         for pasted in ["", " ", "Bearer", "Authorization: Bearer "] {

@@ -1,4 +1,4 @@
-//! How long one request may wait for Redis, in all its commands together.
+//! Limits how long one request may wait for Redis, in all its commands together.
 
 use std::{
     cell::Cell,
@@ -14,24 +14,24 @@ thread_local! {
     static DEADLINE: Cell<Option<Instant>> = const { Cell::new(None) };
 }
 
-/// Runs what serves one request.
+/// Serves one request with a full budget.
 pub async fn of_request<T>(serve: impl Future<Output = T>) -> T {
     SPENT.scope(Cell::new(Duration::ZERO), serve).await
 }
 
-/// What this request may still wait of `whole`; outside of a request, all of it.
+/// How much of `whole` this request may still wait. Outside a request: all of it.
 pub fn left(whole: Duration) -> Duration {
     whole.saturating_sub(SPENT.try_with(Cell::get).unwrap_or_default())
 }
 
-/// Notes that this request has waited.
+/// Deducts the time that this request has waited.
 pub fn spend(waited: Duration) {
     let _ = SPENT.try_with(|spent| spent.set(spent.get().saturating_add(waited)));
 }
 
-/// Does `work`, which blocks this thread until `deadline` at most.
+/// Runs `work`, which may block this thread until `deadline`.
 pub fn until<T>(deadline: Instant, work: impl FnOnce() -> T) -> T {
-    /// Also when it panics: the thread serves others later.
+    /// Resets the deadline even when the work panics: the thread serves other requests later.
     struct Reset;
     impl Drop for Reset {
         fn drop(&mut self) {
@@ -43,7 +43,7 @@ pub fn until<T>(deadline: Instant, work: impl FnOnce() -> T) -> T {
     work()
 }
 
-/// What a command on this thread may take, `at_most`.
+/// How long a command on this thread may take, `at_most`.
 pub fn left_here(at_most: Duration) -> Duration {
     match DEADLINE.get() {
         Some(deadline) => at_most.min(deadline.saturating_duration_since(Instant::now())),
@@ -68,7 +68,7 @@ mod tests {
         })
         .await;
         spend(SECOND);
-        assert_eq!(left(SECOND * 2), SECOND * 2, "this is no request");
+        assert_eq!(left(SECOND * 2), SECOND * 2, "outside a request");
     }
 
     #[test]

@@ -82,9 +82,9 @@ fn at_start_an_unusable_vault_key_is_skipped_and_the_log_names_the_permission() 
             vec![CredentialSettings::KeyVaultSign(in_vault(&azure)), of_file],
         );
     });
-    let asked = signatures(&azure).len();
+    let before = signatures(&azure).len();
     assert_signs_in(&system);
-    assert_eq!(signatures(&azure).len(), asked, "the file signs");
+    assert_eq!(signatures(&azure).len(), before, "the file signs");
     let reported = logs::containing(&azure.server.url(""));
     let line = reported
         .iter()

@@ -37,15 +37,15 @@ fn a_key_that_stays_in_the_vault_signs_in_on_a_virtual_machine() {
         2,
         "once without a token, for the challenge, and once with"
     );
-    assert_eq!(azure.requests_to("/metadata/").len(), 1, "the token is kept");
-    assert!(azure.requests_to("/secrets/").is_empty(), "the key is never asked for");
+    assert_eq!(azure.requests_to("/metadata/").len(), 1, "the token is cached");
+    assert!(azure.requests_to("/secrets/").is_empty(), "the key is never requested");
     let signed = signatures(&azure);
     assert_eq!(
         signed.len(),
         3,
         "one at start, to see that it can, and one for each assertion: {signed:?}"
     );
-    assert!(signed.iter().all(|asked| asked.body["alg"] == "PS256"));
+    assert!(signed.iter().all(|request| request.body["alg"] == "PS256"));
     assert_ne!(signed[1].body["value"], signed[2].body["value"], "each its own");
 }
 
@@ -63,7 +63,9 @@ fn the_vault_signs_the_older_assertion_format() {
         settings.idp.strict = false;
     });
     assert_signs_in(&system);
-    assert!(signatures(&azure).iter().all(|asked| asked.body["alg"] == "RS256"));
+    let signed = signatures(&azure);
+    assert_eq!(signed.len(), 2, "one at start, and one for the assertion");
+    assert!(signed.iter().all(|request| request.body["alg"] == "RS256"));
 }
 
 #[test]
@@ -128,7 +130,10 @@ fn a_workload_identity_opens_the_vault() {
             .load()
     };
     load(&settings).expect("a certificate");
-    let used = azure.requests_to("/certificates/").pop().and_then(|asked| asked.token);
+    let used = azure
+        .requests_to("/certificates/")
+        .pop()
+        .and_then(|request| request.token);
     assert_eq!(
         used,
         Some(format!("token-1-of-{DEV_CLIENT_ID}")),
@@ -136,7 +141,10 @@ fn a_workload_identity_opens_the_vault() {
     );
     settings.azure.client_id = Some(IDENTITY.to_owned());
     load(&settings).expect("a certificate");
-    let used = azure.requests_to("/certificates/").pop().and_then(|asked| asked.token);
+    let used = azure
+        .requests_to("/certificates/")
+        .pop()
+        .and_then(|request| request.token);
     assert_eq!(used, Some(format!("token-2-of-{IDENTITY}")));
     assert!(azure.requests_to("/metadata/").is_empty());
     // An identity of another tenant than the site's, as configured in the cluster.
@@ -197,11 +205,11 @@ fn in_development_the_azure_cli_login_opens_the_vault() {
     let ended = azure_cli(folder.path(), &azure, script).output().expect("it runs");
     let text = String::from_utf8_lossy(&ended.stdout).into_owned();
     assert!(ended.status.success() && text.contains("can be used"), "{text}");
-    let asked = fs::read_to_string(folder.path().join("asked")).expect("it was asked");
+    let arguments = fs::read_to_string(folder.path().join("asked")).expect("az was called");
     let resource = azure.server.url("");
     let tenant = "11111111-2222-4333-8444-555555555555";
     let expected = format!("account get-access-token --output json --resource {resource} --tenant {tenant}");
-    assert_eq!(asked.trim(), expected, "the tenant is the vault's");
+    assert_eq!(arguments.trim(), expected, "the tenant is the vault's");
 
     let failing = "echo \"ERROR: Please run 'az login' to setup account.\" >&2; exit 1";
     let ended = azure_cli(folder.path(), &azure, failing).output().expect("it runs");
@@ -377,11 +385,8 @@ fn no_token_for_another_resource_is_requested() {
             "{error}"
         );
         assert!(hint.contains("vault_url"), "{hint}");
-        assert!(
-            azure.requests_to("/metadata/").is_empty(),
-            "no token was even asked for"
-        );
-        assert!(azure.requests_to("/").iter().all(|asked| asked.token.is_none()));
+        assert!(azure.requests_to("/metadata/").is_empty(), "no token was requested");
+        assert!(azure.requests_to("/").iter().all(|request| request.token.is_none()));
     }
 }
 

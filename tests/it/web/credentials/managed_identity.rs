@@ -31,8 +31,8 @@ fn app_service_issues_the_token_for_the_vault() {
     });
     assert_signs_in(&system);
     assert!(azure.requests_to("/metadata/").is_empty());
-    let asked = azure.requests_to("/msi/token").remove(0);
-    assert_eq!(asked.query["client_id"], IDENTITY);
+    let request = azure.requests_to("/msi/token").remove(0);
+    assert_eq!(request.query["client_id"], IDENTITY);
     let entry = CredentialSettings::KeyVaultSign(in_vault(&azure));
     let (error, hint) = failure(&azure, entry, |settings| app_service(settings, "another"));
     assert!(error.contains("IDENTITY_ENDPOINT) answered 401"), "{error}");
@@ -52,9 +52,9 @@ fn app_service_issues_the_client_assertion() {
         settings.azure.identity_header = Some(SecretString::from(IDENTITY_HEADER));
     });
     assert_signs_in(&system);
-    let asked = azure.requests_to("/msi/token").remove(0);
+    let request = azure.requests_to("/msi/token").remove(0);
     assert_eq!(
-        (&*asked.query["resource"], &*asked.query["client_id"]),
+        (&*request.query["resource"], &*request.query["client_id"]),
         ("api://AzureADTokenExchange", IDENTITY)
     );
     assert!(azure.requests_to("/metadata/").is_empty());
@@ -98,10 +98,10 @@ fn a_managed_identity_signs_in_with_its_token() {
     });
     assert_signs_in(&system);
     assert_signs_in(&system);
-    let asked = azure.requests_to("/metadata/");
-    assert_eq!(asked.len(), 1, "the token is kept");
-    assert_eq!(asked[0].query["resource"], "api://AzureADTokenExchange");
-    assert_eq!(asked[0].query["client_id"], IDENTITY);
+    let requests = azure.requests_to("/metadata/");
+    assert_eq!(requests.len(), 1, "the token is cached");
+    assert_eq!(requests[0].query["resource"], "api://AzureADTokenExchange");
+    assert_eq!(requests[0].query["client_id"], IDENTITY);
     let page = Browser::new().sign_in(&system, ALICE, "/profile");
     assert!(
         page.text().contains("With a token that the platform issues"),

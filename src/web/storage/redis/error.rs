@@ -1,0 +1,55 @@
+//! Errors of Redis.
+
+use std::{io, path::PathBuf};
+
+use redis::RedisError;
+
+use crate::web::blocking_pools::PoolError;
+
+/// Redis did not do what was asked, so the site does not know who is signed in.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("sessions are unavailable: {0}")]
+pub struct StoreError(String);
+
+impl StoreError {
+    /// An error with this reason.
+    #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
+    pub(super) fn new(reason: impl ToString) -> Self {
+        Self(reason.to_string())
+    }
+
+    pub(super) fn too_slow() -> Self {
+        Self::new("Redis does not answer in time")
+    }
+}
+
+impl From<PoolError> for StoreError {
+    fn from(error: PoolError) -> Self {
+        Self::new(error)
+    }
+}
+
+impl From<RedisError> for StoreError {
+    fn from(error: RedisError) -> Self {
+        Self::new(error)
+    }
+}
+
+/// Why the Redis settings cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum RedisSetupError {
+    /// The CA file cannot be read.
+    #[error("redis.ca_file {path} cannot be read: {reason}")]
+    CaFile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: io::Error,
+    },
+    /// The system starts no threads.
+    #[error("cannot start threads for requests to Redis: {0}")]
+    Threads(io::Error),
+    /// The URL or the certificates cannot be used.
+    #[error("redis.url cannot be used: {0}")]
+    Client(RedisError),
+}
