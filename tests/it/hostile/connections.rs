@@ -143,7 +143,7 @@ fn with_too_few_descriptors_a_server_says_so_and_does_not_start() {
         .env("BLOG_ENTRA__TENANT_ID", "2a1ce5b7-0000-4000-8000-00000000000a")
         .env("BLOG_ENTRA__AUTHORITY_HOST", "http://127.0.0.1:1")
         .env("BLOG_API__APP_ID_URI", "api://2a1ce5b7-0000-4000-8000-00000000000b");
-    let ended = CommandOutput::of_command(&mut command);
+    let ended = CommandOutput::from_command(&mut command);
     assert_eq!(ended.code, Some(1), "{ended:?}");
     assert!(
         ended.stderr.contains("the limit of open files is 60") && !ended.stderr.contains("panicked"),

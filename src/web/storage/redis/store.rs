@@ -224,7 +224,7 @@ impl RedisStore {
     /// When it does not.
     pub fn ping(&self) -> Result<(), StoreError> {
         const LIFETIME: Duration = Duration::from_mins(1);
-        let key = self.key(RecordKind("probe"), &RecordName::of("health"));
+        let key = self.key(RecordKind("probe"), &RecordName::hash("health"));
         let ping = || -> Result<(), StoreError> {
             let mut pooled = self.0.probe_connection.get().map_err(StoreError::new)?;
             let mut set = cmd("SET");
