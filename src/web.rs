@@ -1,8 +1,9 @@
 //! `serve-client`: the web site. Users sign in with Entra ID; their tokens stay on the server.
 //!
-//! A request passes the request id and the access log, then the [`middleware`] (security headers, compression, cookies, the session, error pages),
-//! then one of the [`pages`]; [`server`] has the order. [`state`] creates the components that pages use. Posts come from the API over HTTP
-//! ([`api_client`]): nothing here knows the API's code or the database.
+//! A request passes the request id and the access log, then the [`middleware`] (security headers, compression, cookies,
+//! the session, error pages), then one of the [`pages`]; [`server`] has the order. [`state`] creates the components
+//! that pages use. Posts come from the API over HTTP ([`api_client`]): nothing here knows the API's code or the
+//! database.
 
 mod addresses;
 mod api_client;

@@ -44,13 +44,13 @@ pub fn not_modified(request: &HttpRequest, post: &Post) -> Option<EntityTag> {
 pub struct PreconditionHeaders {
     /// The version that you read, from its `ETag`
     #[param(rename = "If-Match")]
-    if_match: Option<String>,
+    matching: Option<String>,
     /// Versions that the post must not have; `*` means any
     #[param(rename = "If-None-Match")]
-    if_none_match: Option<String>,
+    none_matching: Option<String>,
     /// `Last-Modified` of the version that you read; ignored with `If-Match`
     #[param(rename = "If-Unmodified-Since")]
-    if_unmodified_since: Option<String>,
+    unmodified_since: Option<String>,
 }
 
 /// The request's precondition on post `id`, which the blog service checks when it writes; `None` without one (RFC 9110

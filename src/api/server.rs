@@ -74,7 +74,7 @@ impl Hint for StartError {
             Self::NoAudience => Some("set api.app_id_uri to the Application ID URI of the API's app registration"),
             Self::NoRequiredScope => Some("set api.required_scope to a scope that the API exposes"),
             Self::CorsOrigin(invalid) => Some(invalid.error.hint()),
-            Self::PendingMigrations => Some("or set database.migrate_at_start = true"),
+            Self::PendingMigrations => Some("set database.migrate_at_start = true to apply them at each start"),
             Self::Database(error) => return error.hint(),
             Self::Socket(_) | Self::Provider(_) | Self::Description(_) => None,
         };

@@ -9,7 +9,7 @@ use std::{collections::HashMap, path::Path};
 use uuid::Uuid;
 
 use super::{
-    Content, Title,
+    Content, Title, UserKey,
     text::{UNKNOWN_NAME, clean_display_name},
 };
 use crate::db::{
@@ -153,15 +153,17 @@ impl<'t, 'c> Importer<'t, 'c> {
         };
         let name = name.and_then(clean_display_name);
         let display_name = name.as_deref().unwrap_or(UNKNOWN_NAME);
-        let tid = self.import.tid;
-        let id = if let Some(known) = users::find(self.connection, tid, oid)? {
+        let key = UserKey {
+            tenant_id: self.import.tid,
+            object_id: oid,
+        };
+        let id = if let Some(known) = users::find(self.connection, key)? {
             self.report.users_known += 1;
             known.id
         } else {
             self.report.users_added += 1;
             let new = NewUser {
-                tid,
-                oid,
+                key,
                 display_name,
                 created_at,
                 updated_at,
@@ -171,7 +173,7 @@ impl<'t, 'c> Importer<'t, 'c> {
             } else {
                 users::insert_if_new(self.connection, &new)?;
             }
-            users::get(self.connection, tid, oid)?.id
+            users::get(self.connection, key)?.id
         };
         self.users.insert(user.id, id);
         Ok(())

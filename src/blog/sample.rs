@@ -11,6 +11,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
 use self::rng::SampleRng;
+use super::UserKey;
 use crate::db::{
     BlockingConnection, Database, DbError,
     posts::{self, NewPost},
@@ -98,16 +99,19 @@ pub fn fill(database: &Database, sample: &Sample, mut progress: impl FnMut(u64))
     let authors = connection.transaction(|connection| {
         let add = |user: &SampleUser| {
             let SampleUser { oid, display_name } = user;
-            let (tid, oid, at) = (sample.tid, *oid, NEWEST - TimeDelta::days(601));
+            let key = UserKey {
+                tenant_id: sample.tid,
+                object_id: *oid,
+            };
+            let at = NEWEST - TimeDelta::days(601);
             let new = NewUser {
-                tid,
-                oid,
+                key,
                 display_name,
                 created_at: at,
                 updated_at: at,
             };
             users::insert_if_new(connection, &new)?;
-            users::get(connection, tid, oid).map(|user| user.id)
+            users::get(connection, key).map(|user| user.id)
         };
         sample.users.iter().map(add).collect::<Result<Vec<i64>, DbError>>()
     })?;

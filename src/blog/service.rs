@@ -67,7 +67,7 @@ impl Blog {
         // Almost always the user exists with this name, so a short read is enough.
         let known = self
             .database
-            .read_short(move |connection| users::find(connection, key.tenant_id, key.object_id))
+            .read_short(move |connection| users::find(connection, key))
             .await?;
         if let Some(user) = known
             && name.as_ref().is_none_or(|name| *name == user.display_name)
@@ -92,7 +92,7 @@ impl Blog {
         let is_later = self
             .database
             .read_short(move |connection| {
-                let Some(user) = users::find(connection, key.tenant_id, key.object_id)? else {
+                let Some(user) = users::find(connection, key)? else {
                     return Ok(false);
                 };
                 Ok::<_, DbError>(users::name_issued_at(connection, user.id)? < issued_at)
@@ -103,7 +103,7 @@ impl Blog {
         }
         self.database
             .write(move |connection| {
-                if let Some(user) = users::find(connection, key.tenant_id, key.object_id)? {
+                if let Some(user) = users::find(connection, key)? {
                     rename_if_later(connection, &mut user.into(), &name, issued_at)?;
                 }
                 Ok(())
@@ -252,15 +252,14 @@ fn create_or_rename(
 ) -> Result<(User, bool), BlogError> {
     let now = now();
     let new = NewUser {
-        tid: key.tenant_id,
-        oid: key.object_id,
+        key,
         display_name: name.unwrap_or(UNKNOWN_NAME),
         created_at: now,
         updated_at: now,
     };
     let is_new = users::insert_if_new(connection, &new)?;
     // Inserted above, or by another request before.
-    let mut user: User = users::get(connection, key.tenant_id, key.object_id)?.into();
+    let mut user: User = users::get(connection, key)?.into();
     if let Some(name) = name {
         rename_if_later(connection, &mut user, name, issued_at)?;
     }
@@ -279,7 +278,7 @@ fn rename_if_later(
             let is_later = users::record_name_token(connection, user.id, issued_at)?;
             // On PostgreSQL, recording may have waited for another transaction, which renamed the user after this one
             // read the row.
-            *user = users::get(connection, user.key.tenant_id, user.key.object_id)?.into();
+            *user = users::get(connection, user.key)?.into();
             is_later
         }
         None => true,

@@ -10,6 +10,7 @@ use super::{
     on_either,
     schema::{name_tokens, users},
 };
+use crate::user_key::UserKey;
 
 /// A stored user.
 #[derive(Debug, Clone, Queryable, Selectable)]
@@ -36,10 +37,8 @@ pub struct UserRow {
 /// A user to store.
 #[derive(Debug, Clone)]
 pub struct NewUser<'a> {
-    /// Tenant id.
-    pub tid: Uuid,
-    /// Object id within the tenant.
-    pub oid: Uuid,
+    /// Tenant and object id.
+    pub key: UserKey,
     /// For display only.
     pub display_name: &'a str,
     /// When first seen.
@@ -48,19 +47,19 @@ pub struct NewUser<'a> {
     pub updated_at: DateTime<Utc>,
 }
 
-/// Finds a user by tenant id and object id.
-pub fn find(connection: &mut Connection<'_>, tid: Uuid, oid: Uuid) -> Result<Option<UserRow>, DbError> {
-    match get(connection, tid, oid) {
+/// Finds a user.
+pub fn find(connection: &mut Connection<'_>, key: UserKey) -> Result<Option<UserRow>, DbError> {
+    match get(connection, key) {
         Err(DbError::Statement(diesel::result::Error::NotFound)) => Ok(None),
         found => found.map(Some),
     }
 }
 
-/// The user with this tenant id and object id, who must exist.
-pub fn get(connection: &mut Connection<'_>, tid: Uuid, oid: Uuid) -> Result<UserRow, DbError> {
+/// The user with this key, who must exist.
+pub fn get(connection: &mut Connection<'_>, key: UserKey) -> Result<UserRow, DbError> {
     let (mut tid_text, mut oid_text) = (Uuid::encode_buffer(), Uuid::encode_buffer());
-    let tid = &*tid.hyphenated().encode_lower(&mut tid_text);
-    let oid = &*oid.hyphenated().encode_lower(&mut oid_text);
+    let tid = &*key.tenant_id.hyphenated().encode_lower(&mut tid_text);
+    let oid = &*key.object_id.hyphenated().encode_lower(&mut oid_text);
     Ok(on_either!(connection, |c| users::table
         .filter(users::tid.eq(tid))
         .filter(users::oid.eq(oid))
@@ -161,8 +160,8 @@ type Values<'a> = (
 impl<'a> NewUser<'a> {
     fn values(&self) -> Values<'a> {
         (
-            users::tid.eq(self.tid.hyphenated().to_string()),
-            users::oid.eq(self.oid.hyphenated().to_string()),
+            users::tid.eq(self.key.tenant_id.hyphenated().to_string()),
+            users::oid.eq(self.key.object_id.hyphenated().to_string()),
             users::display_name.eq(self.display_name),
             users::created_at_micros.eq(self.created_at.timestamp_micros()),
             users::updated_at_micros.eq(self.updated_at.timestamp_micros()),

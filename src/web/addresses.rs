@@ -34,7 +34,8 @@ impl Addresses {
         })
     }
 
-    /// The page to return to after a sign-in, if `text` names one. The redirect URI is never one: returning to it would loop.
+    /// The page to return to after a sign-in, if `text` names one. The redirect URI is never one: returning to it would
+    /// loop.
     pub fn return_path(&self, text: &str) -> Option<ReturnPath> {
         ReturnPath::parse(text).filter(|path| path.without_query() != self.redirect_uri.path())
     }

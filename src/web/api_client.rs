@@ -1,5 +1,5 @@
-//! The REST API, as this site calls it: the user's access token, the request id passed on, one refresh and one retry
-//! when the API refuses the token. Never logs a token or a post.
+//! The client of the REST API. It sends the user's access token and passes the request id on. When the API rejects the
+//! token, it refreshes the token and retries once. It never logs a token or a post.
 
 mod response;
 mod types;
@@ -26,77 +26,78 @@ use response::ApiResponse;
 pub use response::Forbidden;
 pub use types::{FieldError, NewPost, Post, PostList, PostQuery, Profile, Rights, VersionedPost};
 
-/// Most users whose rights are remembered, and for how long after their last request.
-const MAX_KNOWN_RIGHTS: u64 = 20_000;
+/// Most users whose rights are cached.
+const MAX_CACHED_RIGHTS: u64 = 20_000;
+/// How long rights are cached after the user's last request.
 const RIGHTS_LIFETIME: Duration = Duration::from_hours(1);
 
-/// Why the API did not do what was asked.
+/// Why a call to the API failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
     /// The sign-in has ended.
     #[error("the user must sign in again")]
     SignInRequired,
-    /// 401: the API rejects even a token that was issued a moment ago. With the code, empty when it names none.
+    /// 401: the API rejects even a token that was just issued. Holds the problem code; empty when the API named none.
     #[error("the API rejects the access token: {0}")]
     TokenRejected(String),
-    /// 401 with a claims challenge: the API demands more of the token than a refresh can bring.
-    #[error("the API asks for a stronger sign-in")]
+    /// 401 with a claims challenge: the API requires more than a refreshed token can bring.
+    #[error("the API requires a stronger sign-in")]
     StepUpRequired(ClaimsChallenge),
-    /// Entra could not prolong the sign-in.
+    /// Entra ID could not refresh the access token.
     #[error(transparent)]
     SignIn(SignInError),
-    /// The same, for somebody else, a moment ago.
-    #[error("the sign-in could not be prolonged a moment ago")]
+    /// Entra ID could not refresh the access token for another request a moment ago.
+    #[error("the access token could not be refreshed a moment ago")]
     RefreshFailedRecently,
-    /// Nobody knows what tokens the user has.
+    /// The token store does not answer.
     #[error(transparent)]
     TokenStore(StoreError),
     /// 403
     #[error("the API forbids it: {0:?}")]
     Forbidden(Forbidden),
     /// 404
-    #[error("the API knows no such thing")]
+    #[error("the API did not find it")]
     NotFound,
-    /// 412: somebody changed the post meanwhile.
-    #[error("the post has changed meanwhile")]
+    /// 412: another user changed the post in the meantime.
+    #[error("the post was changed in the meantime")]
     VersionConflict,
-    /// 400, 414 or 431: a hidden field or an address that this site did not make.
-    #[error("the API cannot read what the visitor sent")]
+    /// 400, 414 or 431: the visitor changed a hidden field or an address.
+    #[error("the API cannot parse what the visitor sent")]
     Malformed,
-    /// 422: another post was made under the same key.
-    #[error("another post was made under the same key")]
+    /// 422: another post was created with the same idempotency key.
+    #[error("another post was created with the same idempotency key")]
     IdempotencyKeyReused,
-    /// 422, with what is wrong with which field.
-    #[error("the API refused what was input")]
+    /// 422, with the invalid fields.
+    #[error("the API rejected the fields of the post")]
     Invalid(Vec<FieldError>),
     /// 413
-    #[error("the API takes no text as long as this")]
+    #[error("the text is too long for the API")]
     TooLarge,
-    /// 429, with the seconds to wait when the API tells.
-    #[error("the API asks to slow down")]
+    /// 429, with the seconds to wait if the API names them.
+    #[error("the API received too many requests")]
     TooManyRequests(Option<u64>),
-    /// The site itself asks too much at once, and nothing was sent.
-    #[error("too many requests are under way")]
+    /// The site has too many requests to the API in progress; this one was not sent.
+    #[error("too many requests are in progress")]
     Busy,
-    /// 503, with the seconds to wait when the API tells.
-    #[error("the API cannot do it at present")]
+    /// 503, with the seconds to wait if the API names them.
+    #[error("the API is temporarily unavailable")]
     Unavailable(Option<u64>),
-    /// Whatever answered, with this status, is not the API.
+    /// The server at the API's address is not the API. Holds the status that it sent.
     #[error(
         "client.api_base_url leads to something that is not the API: it answered with status {0} and no problem document"
     )]
     NotTheApi(u16),
-    /// No connection.
+    /// The connection failed.
     #[error("the API cannot be reached: {0}")]
     Unreachable(String),
-    /// No answer in time.
+    /// The API did not answer within the timeout.
     #[error("the API did not answer in time")]
     TimedOut,
     /// Any other status.
     #[error("the API answered with status {0}")]
     UnexpectedStatus(u16),
-    /// An answer that is not what was agreed.
-    #[error("the API's answer makes no sense: {0}")]
+    /// A response that is not what the API promises.
+    #[error("the API's response cannot be parsed: {0}")]
     InvalidResponse(String),
 }
 
@@ -128,7 +129,7 @@ pub struct ApiClient {
     base: String,
     tokens: Arc<AccessTokens>,
     pools: Arc<BlockingPools>,
-    /// What the API said last that each user may do.
+    /// What each user may do, as the API said last.
     rights: Cache<Ticket, Rights>,
 }
 
@@ -139,7 +140,7 @@ pub struct UserApi {
     correlation: Correlation,
 }
 
-/// One request, without its token.
+/// One request, without the access token.
 struct Call {
     method: &'static str,
     path: String,
@@ -165,7 +166,7 @@ impl Call {
     }
 }
 
-/// What ties a call to the request that it is made for, in the logs of both servers.
+/// Ties a call to the request that it serves, in the logs of both servers.
 #[derive(Debug, Clone)]
 pub struct Correlation {
     /// See [`crate::serve::RequestId`].
@@ -175,7 +176,7 @@ pub struct Correlation {
 }
 
 impl ApiClient {
-    /// The API at `base`, over `agent`, whose timeout is the longest that one request may take.
+    /// A client for the API at `base`. The timeout of `agent` limits each request.
     pub fn new(agent: ureq::Agent, base: &Url, tokens: Arc<AccessTokens>, pools: Arc<BlockingPools>) -> Self {
         Self {
             agent,
@@ -183,13 +184,13 @@ impl ApiClient {
             tokens,
             pools,
             rights: Cache::builder()
-                .max_capacity(MAX_KNOWN_RIGHTS)
+                .max_capacity(MAX_CACHED_RIGHTS)
                 .time_to_idle(RIGHTS_LIFETIME)
                 .build(),
         }
     }
 
-    /// For a signed-in user.
+    /// The API on behalf of a signed-in user.
     pub fn on_behalf_of(self: &Arc<Self>, ticket: Ticket, correlation: Correlation) -> UserApi {
         UserApi {
             client: Arc::clone(self),
@@ -198,22 +199,22 @@ impl ApiClient {
         }
     }
 
-    /// Whether the API answers at all, and not another program in its place. Blocks.
+    /// Whether the API answers, and not another program at its address. Blocks.
     pub fn is_alive(&self) -> bool {
-        let answer = self.agent.get(format!("{}/health/live", self.base)).call();
-        answer.is_ok_and(|answer| {
-            let content_type = answer
+        let response = self.agent.get(format!("{}/health/live", self.base)).call();
+        response.is_ok_and(|response| {
+            let content_type = response
                 .headers()
                 .get("content-type")
                 .and_then(|value| value.to_str().ok());
-            answer.status().is_success() && content_type.is_some_and(response::names_json)
+            response.status().is_success() && content_type.is_some_and(response::names_json)
         })
     }
 
-    /// An API that does not say what a user may do has no roles: everybody may write.
-    fn cache_rights(&self, ticket: &Ticket, said: Option<Rights>, result: &Result<ApiResponse, ApiError>) {
-        let rights = match (said, result) {
-            (Some(said), _) => said,
+    /// Caches what the user may do. An API that does not say has no roles: every user may write.
+    fn cache_rights(&self, ticket: &Ticket, stated: Option<Rights>, result: &Result<ApiResponse, ApiError>) {
+        let rights = match (stated, result) {
+            (Some(stated), _) => stated,
             (None, Ok(_)) => Rights::Write,
             (None, Err(ApiError::Forbidden(Forbidden::RoleToRead | Forbidden::RoleToWrite))) => Rights::Read,
             (None, Err(_)) => return,
@@ -223,7 +224,7 @@ impl ApiClient {
         }
     }
 
-    /// What the API said last that the user may do; `None` before the first response.
+    /// What the user may do, as the API said last; `None` before its first response.
     pub fn cached_rights(&self, ticket: &Ticket) -> Option<Rights> {
         self.rights.get(ticket)
     }
@@ -255,13 +256,13 @@ impl ApiClient {
         };
         let response = sent
             .map_err(|error| ApiError::Unreachable(error.to_string()))?
-            .map_err(response::no_answer)?;
+            .map_err(response::transport_error)?;
         ApiResponse::read(response)
     }
 }
 
 impl UserApi {
-    /// What the API said last that the user may do; `None` before its first response.
+    /// What the user may do, as the API said last; `None` before its first response.
     pub fn cached_rights(&self) -> Option<Rights> {
         self.client.cached_rights(&self.ticket)
     }
@@ -281,11 +282,11 @@ impl UserApi {
     /// # Errors
     /// See [`ApiError`].
     pub async fn posts(&self, query: &PostQuery) -> Result<PostList, ApiError> {
-        let (posts, answer) = self.json(Call::new("GET", query.path())).await?;
+        let (posts, response) = self.json(Call::new("GET", query.path())).await?;
         Ok(PostList {
             posts,
-            total: answer.total,
-            next: answer.next_cursor,
+            total: response.total,
+            next: response.next_cursor,
         })
     }
 
@@ -294,14 +295,14 @@ impl UserApi {
     /// # Errors
     /// See [`ApiError`].
     pub async fn post(&self, id: u64) -> Result<VersionedPost, ApiError> {
-        let (post, answer) = self.json(Call::new("GET", format!("/v1/posts/{id}"))).await?;
+        let (post, response) = self.json(Call::new("GET", format!("/v1/posts/{id}"))).await?;
         Ok(VersionedPost {
             post,
-            etag: answer.etag.unwrap_or_default(),
+            etag: response.etag.unwrap_or_default(),
         })
     }
 
-    /// `POST /v1/posts`; with a `key`, sent again it makes no second post.
+    /// `POST /v1/posts`. With an idempotency `key`, a repeated call creates no second post.
     ///
     /// # Errors
     /// See [`ApiError`].
@@ -311,7 +312,7 @@ impl UserApi {
         self.json(call).await.map(|(post, _)| post)
     }
 
-    /// `PUT /v1/posts/{id}`, provided that the post still has this `etag`.
+    /// `PUT /v1/posts/{id}`, if the post still has this `etag`.
     ///
     /// # Errors
     /// See [`ApiError`].
@@ -326,41 +327,41 @@ impl UserApi {
     /// # Errors
     /// See [`ApiError`].
     pub async fn delete(&self, id: u64) -> Result<(), ApiError> {
-        let answer = self.answer(Call::new("DELETE", format!("/v1/posts/{id}"))).await?;
-        // A catch-all page of another server is a success, too.
-        if answer.status == StatusCode::NO_CONTENT {
+        let response = self.call(Call::new("DELETE", format!("/v1/posts/{id}"))).await?;
+        // Another server's catch-all page would also be a success.
+        if response.status == StatusCode::NO_CONTENT {
             Ok(())
         } else {
-            Err(answer.not_the_api())
+            Err(response.not_the_api())
         }
     }
 
     async fn json<T: DeserializeOwned>(&self, call: Call) -> Result<(T, ApiResponse), ApiError> {
-        let answer = self.answer(call).await?;
-        let value = serde_json::from_slice(&answer.body).map_err(|error| invalid_response(&error))?;
-        Ok((value, answer))
+        let response = self.call(call).await?;
+        let value = serde_json::from_slice(&response.body).map_err(|error| invalid_response(&error))?;
+        Ok((value, response))
     }
 
-    async fn answer(&self, call: Call) -> Result<ApiResponse, ApiError> {
-        let result = self.call(&Arc::new(call)).await;
+    async fn call(&self, call: Call) -> Result<ApiResponse, ApiError> {
+        let result = self.call_with_token(&Arc::new(call)).await;
         if let Err(error) = &result {
             log::info!(request_id = self.correlation.request_id, trace_id = self.correlation.trace.trace_id(); "API call: {error}");
         }
         result
     }
 
-    /// With a token that is good, and once more with a new one when the API refuses it.
-    async fn call(&self, call: &Arc<Call>) -> Result<ApiResponse, ApiError> {
+    /// Calls with a valid token. When the API rejects it, refreshes it and calls once more.
+    async fn call_with_token(&self, call: &Arc<Call>) -> Result<ApiResponse, ApiError> {
         let tokens = &self.client.tokens;
         let token = tokens.valid(&self.ticket).await?;
-        let mut answer = self.send(token.clone(), call).await?;
-        if answer.status == StatusCode::UNAUTHORIZED && answer.challenge.is_none() {
-            log::info!(request_id = self.correlation.request_id, trace_id = self.correlation.trace.trace_id(); "the API refused an access token; refreshing it");
+        let mut response = self.send(token.clone(), call).await?;
+        if response.status == StatusCode::UNAUTHORIZED && response.challenge.is_none() {
+            log::info!(request_id = self.correlation.request_id, trace_id = self.correlation.trace.trace_id(); "the API rejected an access token; refreshing it");
             let token = tokens.replace_rejected(&self.ticket, token).await?;
-            answer = self.send(token, call).await?;
+            response = self.send(token, call).await?;
         }
-        let rights = answer.rights;
-        let result = answer.into_result(call.method);
+        let rights = response.rights;
+        let result = response.into_result(call.method);
         self.client.cache_rights(&self.ticket, rights, &result);
         result
     }
@@ -375,7 +376,7 @@ impl UserApi {
     }
 }
 
-/// Where the JSON goes wrong, without a word of it: the answer may hold a post.
+/// Names the position of the JSON error, but quotes nothing: the response may contain a post.
 fn invalid_response(error: &serde_json::Error) -> ApiError {
     ApiError::InvalidResponse(format!(
         "{:?} at line {} column {}",

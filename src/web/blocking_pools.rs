@@ -1,9 +1,9 @@
-//! Threads for work that blocks, apart for each target: when one of them hangs, requests to it use up its own threads, and everything
-//! else goes on.
+//! Thread pools for blocking work, one for each target: when a target hangs, requests to it use up its own threads, and
+//! everything else continues (the bulkhead pattern).
 //!
-//! A pool has so many threads. Beyond that a request waits a little, without a thread; and beyond so many that wait it is refused at
-//! once. Work that has begun keeps its thread until it ends, also when the browser has gone meanwhile: it is what the target still
-//! has to answer.
+//! When all threads of a pool are busy, a request waits briefly without a thread. When too many requests wait, it fails
+//! at once. Work that has begun keeps its thread until it ends, even if the browser has disconnected: it shows how many
+//! requests the target has not answered yet.
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -13,49 +13,50 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
 };
 
-/// Most requests that wait for a thread of a pool.
+/// Most requests that wait for a thread of one pool.
 const MAX_WAITING: usize = 256;
 
-/// Why a pool has not done what was asked.
+/// Why a pool did not complete the work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PoolError {
-    /// Too many do the same.
-    #[error("too many requests to {0} are under way")]
+    /// Too many requests use the pool.
+    #[error("too many requests to {0} are in progress")]
     Busy(&'static str),
-    /// The work has panicked, or the site ends.
-    #[error("work for {0} was broken off")]
+    /// The work has panicked, or the site is stopping.
+    #[error("work for {0} was aborted")]
     Aborted(&'static str),
 }
 
 /// The threads for one target.
 pub struct BlockingPool {
     target: &'static str,
-    /// `None` once it is dropped.
+    /// `None` only while the pool is dropped.
     threads: Option<Runtime>,
     free: Arc<Semaphore>,
     places: Semaphore,
     wait: Duration,
 }
 
-/// The lanes of the site beside the one of Redis, which is the store's own.
+/// The pools of the site, except that of Redis, which the Redis store owns.
 pub struct BlockingPools {
     /// Requests to the API.
     pub api: BlockingPool,
-    /// Refreshes at Entra's token endpoint, each with the signature of an assertion, perhaps by a vault.
+    /// Refreshes at Entra ID's token endpoint. Each signs an assertion, possibly in Key Vault.
     pub tokens: BlockingPool,
-    /// Redemption of codes there. Everybody can bring a code, so it takes no thread from those who are signed in.
+    /// Redemption of codes at the token endpoint. Anyone can send a code, so this pool is separate from that of
+    /// signed-in users.
     pub sign_ins: BlockingPool,
-    /// Entra's discovery document.
+    /// Entra ID's discovery document.
     pub discovery: BlockingPool,
-    /// What `/health` asks: one request at a time to each of Entra, the API and Redis.
+    /// Probes of `/health`: one at a time to each of Entra ID, the API and Redis.
     pub probes: BlockingPool,
 }
 
 impl BlockingPools {
-    /// Starts no thread before there is work.
+    /// Creates the pools. They start threads only when there is work.
     ///
     /// # Errors
-    /// When the system refuses.
+    /// When the system does not provide what a pool needs.
     pub fn new() -> io::Result<Self> {
         Ok(Self {
             api: BlockingPool::new("the API", 64, Duration::from_secs(2))?,
@@ -68,10 +69,10 @@ impl BlockingPools {
 }
 
 impl BlockingPool {
-    /// Up to `threads` at once; who finds none free waits for `wait`.
+    /// A pool of up to `threads` threads. A request that finds none free waits at most for `wait`.
     ///
     /// # Errors
-    /// When the system refuses.
+    /// When the system does not provide what the pool needs.
     pub fn new(target: &'static str, threads: usize, wait: Duration) -> io::Result<Self> {
         let runtime = Builder::new_current_thread()
             .max_blocking_threads(threads)
@@ -87,7 +88,7 @@ impl BlockingPool {
         })
     }
 
-    /// Does `work` on one of the threads.
+    /// Runs `work` on one of the threads.
     ///
     /// # Errors
     /// See [`PoolError`].
@@ -108,7 +109,7 @@ impl BlockingPool {
             .map_err(|_| PoolError::Aborted(self.target))
     }
 
-    /// Has `work` done, if a thread is free, and does not wait for it. `false` when none is.
+    /// Starts `work` if a thread is free, and does not wait for it. Returns `false` when none is.
     pub fn try_start(&self, work: impl FnOnce() + Send + 'static) -> bool {
         let (Ok(free), Some(threads)) = (Arc::clone(&self.free).try_acquire_owned(), &self.threads) else {
             return false;
@@ -133,7 +134,7 @@ impl BlockingPool {
 impl Drop for BlockingPool {
     fn drop(&mut self) {
         if let Some(threads) = self.threads.take() {
-            // What hangs must not hold up the end.
+            // Work that hangs must not delay the shutdown.
             threads.shutdown_background();
         }
     }
@@ -148,7 +149,7 @@ mod tests {
     use super::*;
 
     #[actix_web::test]
-    async fn beyond_its_threads_a_lane_waits_a_little_and_then_refuses() {
+    async fn beyond_its_threads_a_pool_waits_briefly_and_then_fails() {
         let pool = BlockingPool::new("a test", 2, Duration::from_millis(10)).unwrap();
         let gate = Arc::new(Barrier::new(3));
         let hang = || {
@@ -162,11 +163,11 @@ mod tests {
         gate.wait();
         let mut pool = pool;
         pool.wait = Duration::from_mins(1);
-        assert_eq!(pool.run(|| 1).await, Ok(1), "once they have ended it goes on");
+        assert_eq!(pool.run(|| 1).await, Ok(1), "a thread is free again");
     }
 
     #[actix_web::test]
-    async fn of_very_many_that_would_wait_the_last_are_refused_at_once() {
+    async fn when_too_many_requests_wait_further_ones_fail_at_once() {
         let pool = BlockingPool::new("a test", 1, Duration::from_mins(1)).unwrap();
         let (end, hangs) = mpsc::channel::<()>();
         assert!(pool.try_start(move || {
@@ -197,7 +198,7 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn work_goes_on_when_nobody_waits_for_it_any_more() {
+    async fn work_continues_when_its_caller_no_longer_waits() {
         let pool = BlockingPool::new("a test", 1, Duration::from_mins(1)).unwrap();
         let (begun, has_begun) = mpsc::channel();
         let (end, may_end) = mpsc::channel::<()>();
@@ -208,7 +209,7 @@ mod tests {
         assert!(work.as_mut().now_or_never().is_none());
         has_begun.recv().unwrap();
         drop(work);
-        assert!(!pool.try_start(|| {}), "its thread is in use");
+        assert!(!pool.try_start(|| {}), "its thread is still busy");
         drop(end);
     }
 }

@@ -1,5 +1,5 @@
-//! Sees to it that a renewed certificate is used without a restart, and that nobody is surprised when one ends: watches the
-//! files, and looks by itself now and then where watching fails.
+//! Loads a renewed certificate without a restart, and warns before a certificate expires. It watches the files, and
+//! also reads them once a minute in case watching fails.
 
 mod expiry_notifier;
 mod watched_folders;
@@ -18,37 +18,37 @@ use watched_folders::WatchedFolders;
 
 use crate::{background, config::ClientSettings, entra::ConfidentialClient};
 
-/// How often to look without having been told to: not every file system tells.
-const LOOK: Duration = Duration::from_mins(1);
-/// How long the files must be left alone before they are read: certificate and key may be two.
+/// How often to read the files without an event: not every file system sends events.
+const POLL_INTERVAL: Duration = Duration::from_mins(1);
+/// How long the files must be unchanged before they are read: certificate and key may be two files.
 const SETTLE: Duration = Duration::from_millis(300);
-/// They are read after this in any case: somebody may write to one of them all the time.
-const SETTLE_AT_MOST: Duration = Duration::from_secs(2);
+/// They are read after this time in any case: a program may write to one of them continuously.
+const MAX_SETTLE: Duration = Duration::from_secs(2);
 
 enum Wake {
     Changed,
     Stop,
 }
 
-/// Dropped, it ends the watch.
+/// The watch. Dropping it ends the watch.
 pub struct CertificateWatch {
     stop: Sender<Wake>,
 }
 
 impl CertificateWatch {
-    /// Watches on a thread of its own.
+    /// Starts watching on a new thread.
     ///
     /// # Errors
     /// When no thread can be started.
     pub fn start(client: Arc<ConfidentialClient>, settings: &ClientSettings) -> io::Result<Self> {
         let (wake, woken) = mpsc::channel();
-        let mut folders = WatchedFolders::of(settings, wake.clone());
-        // Here, and not on the thread: what changes from now on is seen.
+        let mut folders = WatchedFolders::from_settings(settings, wake.clone());
+        // Before the thread starts, so that no change from now on is missed.
         folders.watch();
         let mut watch = Watch {
             client,
             folders,
-            ending: ExpiryNotifier::new(&settings.expiry_warning_days),
+            expiry: ExpiryNotifier::new(&settings.expiry_warning_days),
             last_error: None,
         };
         background::spawn_restarting("certificate-watch", move || watch.run(&woken))?;
@@ -58,7 +58,7 @@ impl CertificateWatch {
 
 impl Drop for CertificateWatch {
     fn drop(&mut self) {
-        // A thread that has ended already needs no telling.
+        // Fails only if the thread has already ended.
         let _ = self.stop.send(Wake::Stop);
     }
 }
@@ -66,22 +66,22 @@ impl Drop for CertificateWatch {
 struct Watch {
     client: Arc<ConfidentialClient>,
     folders: WatchedFolders,
-    ending: ExpiryNotifier,
-    /// What was logged last, so that one mistake is logged once and not each minute.
+    expiry: ExpiryNotifier,
+    /// The error that was logged last, so that it is not logged again each minute.
     last_error: Option<String>,
 }
 
 impl Watch {
     fn run(&mut self, woken: &Receiver<Wake>) {
-        self.warn_of_the_end();
-        while wait(woken, LOOK) {
+        self.warn_of_expiry();
+        while wait(woken, POLL_INTERVAL) {
             self.folders.watch();
-            self.look();
-            self.warn_of_the_end();
+            self.reload();
+            self.warn_of_expiry();
         }
     }
 
-    fn look(&mut self) {
+    fn reload(&mut self) {
         let Err(error) = self.client.reload_credential() else {
             self.last_error = None;
             return;
@@ -89,34 +89,34 @@ impl Watch {
         let text = error.to_string();
         if self.last_error.as_ref() != Some(&text) {
             log::error!(
-                "the certificate cannot be read again, the old one stays: {text}; hint: {}",
+                "the certificate cannot be reloaded, the current one stays in use: {text}; hint: {}",
                 error.hint()
             );
         }
         self.last_error = Some(text);
     }
 
-    fn warn_of_the_end(&mut self) {
+    fn warn_of_expiry(&mut self) {
         let credential = self.client.credential();
         let Some(certificate) = credential.certificate() else {
             return;
         };
-        if let Some((level, text)) = self.ending.news(certificate.details(), self.client.now()) {
+        if let Some((level, text)) = self.expiry.next_warning(certificate.details(), self.client.now()) {
             log::log!(level, "{text}");
         }
     }
 }
 
-/// Until it is time to look, which it is after `at_most`; `false` when there is nothing to watch for any more.
+/// Waits until the files have changed, at most for `at_most`. Returns `false` when the watch ends.
 fn wait(woken: &Receiver<Wake>, at_most: Duration) -> bool {
     match woken.recv_timeout(at_most) {
-        Ok(Wake::Changed) => settle(woken, SETTLE, SETTLE_AT_MOST),
+        Ok(Wake::Changed) => settle(woken, SETTLE, MAX_SETTLE),
         Err(RecvTimeoutError::Timeout) => true,
         Ok(Wake::Stop) | Err(RecvTimeoutError::Disconnected) => false,
     }
 }
 
-/// Until nothing has changed for `quiet`, or `at_most` has passed; `false` as in [`wait`].
+/// Waits until nothing has changed for `quiet`, at most for `at_most`. Returns `false` when the watch ends.
 fn settle(woken: &Receiver<Wake>, quiet: Duration, at_most: Duration) -> bool {
     let deadline = Instant::now() + at_most;
     loop {
@@ -139,35 +139,35 @@ mod tests {
     use super::*;
 
     #[test]
-    fn files_that_never_come_to_rest_are_read_all_the_same() {
+    fn files_that_change_continuously_are_still_read() {
         let (wake, woken) = mpsc::channel();
-        let is_read = AtomicBool::new(false);
+        let was_read = AtomicBool::new(false);
         let deadline = Instant::now() + Duration::from_secs(10);
         thread::scope(|scope| {
             scope.spawn(|| {
-                while !is_read.load(Ordering::SeqCst) && Instant::now() < deadline {
-                    wake.send(Wake::Changed).expect("somebody listens");
+                while !was_read.load(Ordering::SeqCst) && Instant::now() < deadline {
+                    wake.send(Wake::Changed).expect("a receiver");
                     thread::yield_now();
                 }
-                assert!(is_read.load(Ordering::SeqCst), "not read within ten seconds");
+                assert!(was_read.load(Ordering::SeqCst), "not read within ten seconds");
             });
             assert!(settle(&woken, SETTLE, Duration::from_millis(20)));
-            is_read.store(true, Ordering::SeqCst);
+            was_read.store(true, Ordering::SeqCst);
         });
     }
 
     #[test]
-    fn where_nothing_tells_it_is_looked_all_the_same() {
+    fn without_events_the_files_are_still_read() {
         let (_wake, woken) = mpsc::channel();
         assert!(wait(&woken, Duration::from_millis(1)));
     }
 
     #[test]
-    fn a_change_does_not_hide_that_it_shall_stop() {
+    fn a_change_does_not_hide_the_order_to_stop() {
         let (wake, woken) = mpsc::channel();
-        wake.send(Wake::Changed).expect("somebody listens");
-        wake.send(Wake::Changed).expect("somebody listens");
-        wake.send(Wake::Stop).expect("somebody listens");
-        assert!(!wait(&woken, LOOK));
+        wake.send(Wake::Changed).expect("a receiver");
+        wake.send(Wake::Changed).expect("a receiver");
+        wake.send(Wake::Stop).expect("a receiver");
+        assert!(!wait(&woken, POLL_INTERVAL));
     }
 }

@@ -13,8 +13,8 @@ pub struct CookieAttributes {
 }
 
 impl CookieAttributes {
-    /// Name of the session cookie; the names of the site's other cookies start with it. A browser accepts a `__Host-` cookie only from
-    /// this host, over HTTPS (RFC 6265bis §4.1.3.2).
+    /// Name of the session cookie; the names of the site's other cookies start with it. A browser accepts a `__Host-`
+    /// cookie only from this host, over HTTPS (RFC 6265bis §4.1.3.2).
     pub fn session_cookie_name(self) -> &'static str {
         if self.is_secure { "__Host-blogctl" } else { "blogctl" }
     }

@@ -1,11 +1,11 @@
 //! Accepts forms that change something only from pages of this site, sent in the session that they were made for.
 //!
-//! [`CsrfForm`] is the only way for a handler to get a form, so no handler can forget the check. Two rules apply: the browser says
-//! that the form came from this origin (`Sec-Fetch-Site`, `Origin`), if it says anything; and the form contains the session's own
-//! token (OWASP: synchronizer token).
+//! [`CsrfForm`] is the only way for a handler to get a form, so no handler can forget the check. Two rules apply: the
+//! browser says that the form came from this origin (`Sec-Fetch-Site`, `Origin`), if it says anything; and the form
+//! contains the session's own token (OWASP: synchronizer token).
 //!
-//! A body costs memory before it can be checked. So the headers are checked first, and only a sender who is signed in, or whose form
-//! this site has sealed ([`FormSeal`]), may send a long body.
+//! A body costs memory before it can be checked. So the headers are checked first, and only a sender who is signed in,
+//! or whose form this site has sealed ([`FormSeal`]), may send a long body.
 
 use std::{future::Future, pin::Pin};
 
@@ -112,8 +112,8 @@ fn check<F: ProtectedForm>(
         return Err(PageError::from(ErrorKind::CsrfCheckFailed).with_input(form.post_input()));
     }
     let Some(account) = context.session.account() else {
-        // The session has ended since the form was opened. Text is saved only for the author whom the seal names, not for a sender
-        // who made up a form.
+        // The session has ended since the form was opened. Text is saved only for the author whom the seal names, not
+        // for a sender who made up a form.
         return Err(match (sender, form.post_input(), seal) {
             (Sender::SameOrigin, Some(input), Some(seal)) => {
                 ErrorKind::SessionExpired(Box::new(UnsavedPost { input, seal })).into()

@@ -6,9 +6,9 @@ use subtle::ConstantTimeEq;
 /// Length of a token, and of the mask over it, in bytes.
 const TOKEN_BYTES: usize = 32;
 
-/// Masks the token with a new random pad, so that no two responses contain the same text. Responses are compressed: an attacker
-/// who sees their lengths and can place text in them could otherwise guess the token piece by piece (BREACH). The OWASP cheat
-/// sheet on cross-site request forgery recommends this mask.
+/// Masks the token with a new random pad, so that no two responses contain the same text. Responses are compressed: an
+/// attacker who sees their lengths and can place text in them could otherwise guess the token piece by piece (BREACH).
+/// The OWASP cheat sheet on cross-site request forgery recommends this mask.
 pub fn mask(token: &str) -> String {
     let pad: [u8; TOKEN_BYTES] = rand::random();
     match URL_SAFE_NO_PAD.decode(token) {

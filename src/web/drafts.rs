@@ -1,8 +1,8 @@
-//! Posts that users typed and could not save. A draft belongs to its author, not to a session: sessions end, and the next
-//! session in the same browser may be another user's.
+//! Posts that users typed and could not save. A draft belongs to its author, not to a session: sessions end, and the
+//! next session in the same browser may be another user's.
 //!
-//! Drafts are bounded by number and bytes per author and by bytes in total, in memory as in Redis. An author who exceeds the
-//! limit loses their own oldest drafts, and drafts never take space from sessions.
+//! Drafts are bounded by number and bytes per author and by bytes in total, in memory as in Redis. An author who
+//! exceeds the limit loses their own oldest drafts, and drafts never take space from sessions.
 
 mod limits;
 mod memory;
@@ -70,7 +70,8 @@ impl Drafts {
         self.executor.run(find).await
     }
 
-    /// Deletes the draft of `author` at `path`: its post is saved or deleted. If that fails, the form offers the text once more.
+    /// Deletes the draft of `author` at `path`: its post is saved or deleted. If that fails, the form offers the text
+    /// once more.
     pub async fn delete(&self, author: UserKey, path: &str) {
         let (store, path) = (Arc::clone(&self.store), path.to_owned());
         let delete = move || match &*store {

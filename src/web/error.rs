@@ -1,4 +1,5 @@
-//! What goes wrong while a page is served. A leaf: it knows no page and no handler. `middleware::error_pages` renders it.
+//! What goes wrong while a page is served. A leaf: it knows no page and no handler. `middleware::error_pages` renders
+//! it.
 
 pub mod explanation;
 mod kind;
@@ -152,12 +153,12 @@ impl From<SignInError> for PageError {
 
 impl fmt::Display for PageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(Explanation::of(&self.0.kind).heading)
+        f.write_str(Explanation::new(&self.0.kind).heading)
     }
 }
 
 impl ResponseError for PageError {
     fn status_code(&self) -> StatusCode {
-        Explanation::of(&self.0.kind).status
+        Explanation::new(&self.0.kind).status
     }
 }

@@ -1,9 +1,9 @@
-//! Says whose form a request brings, before its body is read: a seal in the query of the form's address.
+//! A seal in the query of a form's address. It names the author of the form before the body is read.
 //!
-//! Somebody who writes for an hour may send the form after their session has ended, and the site keeps the text until they are
-//! back. So it must read a long body of a sender without a session, which it does for nobody else. The seal can only come from a
-//! page that this site has shown to the author. It names the author and their sign-in, serves at the path of its form only, and
-//! ends after a week, or earlier by *sign out everywhere*.
+//! A user who writes for an hour may send the form after their session has ended; the site then saves the text as a
+//! draft. For that it must read a long body without a session, which it does only with a seal. A seal can only come
+//! from a page that this site has shown to the author. It names the author and their sign-in, is valid only at the path
+//! of its form, and expires after a week, or earlier by *sign out everywhere*.
 
 use actix_web::HttpRequest;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -16,23 +16,23 @@ use super::{
     storage::KeyRing,
 };
 
-/// The parameter of the form's address.
+/// The query parameter with the seal.
 const PARAMETER: &str = "form";
-/// A form may be open for so long before it is sent.
+/// How long a form may be open before it is sent.
 pub const LIFETIME: TimeDelta = TimeDelta::days(7);
 
-/// Whose form it is.
+/// Names the author of a form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FormSeal {
     /// The author.
     pub author: UserKey,
-    /// When the author signed in, in whose session the form was shown.
+    /// When the author began the sign-in in which the form was shown.
     pub signed_in_at: DateTime<Utc>,
     shown_at: DateTime<Utc>,
 }
 
 impl FormSeal {
-    /// Of a form that is shown now.
+    /// The seal of a form that is shown now.
     pub fn new(account: &Account) -> Self {
         Self {
             author: account.user(),
@@ -41,13 +41,14 @@ impl FormSeal {
         }
     }
 
-    /// The address that the form at `path` is sent to.
+    /// The address that the form at `path` is sent to, with the seal.
     pub fn action(&self, keys: &KeyRing, path: &str) -> String {
         let sealed = keys.seal(&name(path), &self.to_bytes()).unwrap_or_default();
         format!("{path}?{PARAMETER}={}", URL_SAFE_NO_PAD.encode(sealed))
     }
 
-    /// What the address of `request` says. `None` when it says nothing, when another path's form says it, or too late.
+    /// The seal in the address of `request`. `None` when there is none, or when it is invalid, for another path, or
+    /// expired.
     pub fn from_request(keys: &KeyRing, request: &HttpRequest) -> Option<Self> {
         let query = form_urlencoded::parse(request.query_string().as_bytes());
         let (_, text) = query.into_iter().find(|(name, _)| name == PARAMETER)?;
@@ -86,7 +87,7 @@ impl FormSeal {
     }
 }
 
-/// What a seal is bound to.
+/// The name that a seal is bound to.
 fn name(path: &str) -> String {
     format!("form at {path}")
 }
@@ -123,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_seal_says_whose_form_it_is_at_its_own_path_for_a_week() {
+    fn a_seal_names_the_author_at_its_own_path_for_a_week() {
         let (own, strange) = (ring("own"), ring("strange"));
         let address = seal(TimeDelta::zero()).action(&own, "/posts/new");
         assert!(address.len() < 200, "{address}");

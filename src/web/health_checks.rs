@@ -1,5 +1,5 @@
-//! Cached probes of Entra ID, the API and the session store. Each answer is cached for a few seconds, so that no client can make the site
-//! flood another server.
+//! Cached probes of Entra ID, the API and the session store. Each answer is cached for a few seconds, so that no client
+//! can make the site flood another server.
 
 use std::{
     sync::{
@@ -98,7 +98,8 @@ impl HealthChecks {
 }
 
 impl CachedProbe {
-    /// One request probes at a time, on a thread of `pool`. All others wait briefly for its answer, then use the last one.
+    /// One request probes at a time, on a thread of `pool`. All others wait briefly for its answer, then use the last
+    /// one.
     async fn get_or_probe(
         self: &Arc<Self>,
         pool: &BlockingPool,

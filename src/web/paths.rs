@@ -1,12 +1,14 @@
 //! Paths of the site that more than one place must agree on.
 
-/// Where Entra ID reports, in a hidden frame, that a session of its own has ended: the front-channel logout URL to register.
+/// Where Entra ID reports, in a hidden frame, that one of its sessions has ended: the front-channel logout URL to
+/// register.
 pub const FRONT_CHANNEL_LOGOUT: &str = "/front-channel-logout";
 
 /// Where crawlers look for their rules (RFC 9309 §2.3).
 pub const ROBOTS: &str = "/robots.txt";
 
-/// Whether the page at `path`, percent-decoded, depends on the session. The other pages work while the session store is down.
+/// Whether the page at `path`, percent-decoded, depends on the session. The other pages work while the session store is
+/// down.
 pub fn needs_session(path: &str) -> bool {
     let is_or_is_under = |folder: &str| {
         path.strip_prefix(folder)

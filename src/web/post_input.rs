@@ -5,7 +5,8 @@ use std::fmt;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-/// Largest body of the post form, in bytes. Percent-encoding can triple the length of a text; the API has its own limit.
+/// Largest body of the post form, in bytes. Percent-encoding can triple the length of a text; the API has its own
+/// limit.
 pub const MAX_FORM_BYTES: usize = 4 * 1024 * 1024;
 
 /// The fields of the post form.

@@ -50,7 +50,7 @@ impl RequestContext {
     pub fn from_http(request: &HttpRequest) -> Result<Self, PageError> {
         Ok(Self {
             request: request.clone(),
-            session: TypedSession::of(request),
+            session: TypedSession::from_http(request),
             addresses: component(request)?,
             api: component(request)?,
             templates: component(request)?,
@@ -179,8 +179,8 @@ pub struct SignedInUser {
 }
 
 impl SignedInUser {
-    /// Whether the API would accept a new post. Asks it only about users who seem to be Readers. While it does not answer, it
-    /// decides when the post is sent.
+    /// Whether the API would accept a new post. Asks it only about users who seem to be Readers. While it does not
+    /// answer, it decides when the post is sent.
     pub async fn may_write(&self) -> bool {
         if may_write(self.api().cached_rights(), &self.account) {
             return true;

@@ -1,5 +1,5 @@
-//! The headers that every response of the site has: no scripts, no framing (except one empty response to the authority), no content
-//! sniffing, no referrer to other sites, no cached pages.
+//! The headers that every response of the site has: no scripts, no framing (except one empty response to the
+//! authority), no content sniffing, no referrer to other sites, no cached pages.
 
 use actix_web::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderMap, HeaderName, HeaderValue, InvalidHeaderValue, REFERRER_POLICY,

@@ -1,8 +1,7 @@
-//! What the site remembers about one browser, input: who is signed in, a message to show once, and what the
-//! API demands of a sign-in. The only place that knows the names under which the session store keeps them.
+//! The session of one browser, typed: who is signed in, a message to show once, and the API's claims challenge for the
+//! next sign-in. Only this file and `account` know the names of the entries.
 //!
-//! No token is ever in here: a session holds a [`Ticket`], and the tokens are in the
-//! [`TokenStore`](super::token_store::TokenStore) under it.
+//! A session never contains a token: it holds a [`Ticket`], which names the tokens in the token store.
 
 mod account;
 pub mod lifetime;
@@ -32,7 +31,8 @@ const MAX_CHALLENGES_IN_A_ROW: u8 = 3;
 /// A second forced sign-in within this time means that signing in does not help.
 const FORCED_SIGN_IN_MEMORY: Duration = Duration::minutes(2);
 
-/// Whether `at` is within [`FORCED_SIGN_IN_MEMORY`] before `now`. A time in the future, after the clock was set back, is not.
+/// Whether `at` is within [`FORCED_SIGN_IN_MEMORY`] before `now`. A time in the future, after the clock was set back,
+/// is not.
 fn is_recent(at: DateTime<Utc>, now: DateTime<Utc>) -> bool {
     (Duration::zero()..FORCED_SIGN_IN_MEMORY).contains(&(now - at))
 }
@@ -71,7 +71,7 @@ pub struct TypedSession(Session);
 
 impl TypedSession {
     /// The session of `request`.
-    pub fn of(request: &HttpRequest) -> Self {
+    pub fn from_http(request: &HttpRequest) -> Self {
         Self(request.get_session())
     }
 
@@ -80,7 +80,8 @@ impl TypedSession {
         self.read(ACCOUNT)
     }
 
-    /// Signs in, under a new session id: an id that an attacker planted in the browser before is worthless (session fixation).
+    /// Signs in, under a new session id: an id that an attacker planted in the browser before is worthless (session
+    /// fixation).
     pub fn sign_in(&self, account: &Account) {
         self.0.renew();
         self.write(ACCOUNT, account);
@@ -126,8 +127,8 @@ impl TypedSession {
             .is_some_and(|at| is_recent(at, Utc::now()))
     }
 
-    /// Stores the API's claims challenge for the next sign-in. [`StepUp::Failed`] when a sign-in a moment ago should have met it: that is so for
-    /// the same challenge, and for any challenge after several others in a row.
+    /// Stores the API's claims challenge for the next sign-in. [`StepUp::Failed`] when a sign-in a moment ago should
+    /// have met it: that is so for the same challenge, and for any challenge after several others in a row.
     pub fn require_step_up(&self, challenge: &ClaimsChallenge) -> StepUp {
         let now = Utc::now();
         let before: Option<PendingChallenge> = self.read(PENDING_CHALLENGE);
@@ -189,7 +190,7 @@ impl FromRequest for TypedSession {
     type Future = Ready<Result<Self, Infallible>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(Ok(Self::of(request)))
+        ready(Ok(Self::from_http(request)))
     }
 }
 
@@ -203,7 +204,7 @@ mod tests {
     use crate::entra::IdTokenClaims;
 
     fn session() -> TypedSession {
-        TypedSession::of(&TestRequest::default().to_http_request())
+        TypedSession::from_http(&TestRequest::default().to_http_request())
     }
 
     #[test]

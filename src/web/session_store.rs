@@ -1,7 +1,8 @@
-//! The users' sessions: in this process, or in Redis, which several replicas share. Contains the middleware that loads the session of a
-//! request, and ends sessions from elsewhere.
+//! The users' sessions: in this process, or in Redis, which several replicas share. Contains the middleware that loads
+//! the session of a request, and ends sessions from elsewhere.
 //!
-//! The cookie holds only an encrypted session id. A session ends after a time without use, and in any case after its longest lifetime.
+//! The cookie holds only an encrypted session id. A session ends after a time without use, and in any case after its
+//! longest lifetime.
 
 mod failure;
 mod memory;
@@ -95,8 +96,8 @@ impl Sessions {
         }
     }
 
-    /// The middleware that loads and saves the session of a request. It belongs inside `filter_cookies`. The cookie holds the session id,
-    /// encrypted with the newest key, and lives as long as the browser.
+    /// The middleware that loads and saves the session of a request. It belongs inside `filter_cookies`. The cookie
+    /// holds the session id, encrypted with the newest key, and lives as long as the browser.
     pub fn middleware(&self, keys: &KeyRing, attributes: CookieAttributes) -> SessionMiddleware<Self> {
         SessionMiddleware::builder(self.clone(), keys.newest())
             .cookie_name(attributes.session_cookie_name().to_owned())

@@ -1,5 +1,5 @@
-//! Creates the components of the site from the settings. Contacts neither Entra ID nor the API: the site starts while they are down. A
-//! credential that is in Azure must be reachable.
+//! Creates the components of the site from the settings. Contacts neither Entra ID nor the API: the site starts while
+//! they are down. A credential that is in Azure must be reachable.
 
 use std::sync::Arc;
 
@@ -62,7 +62,8 @@ pub struct AppState {
 }
 
 impl AppState {
-    /// Checks the settings, loads the credential and creates all components. `port` is the one that the site listens on.
+    /// Checks the settings, loads the credential and creates all components. `port` is the one that the site listens
+    /// on.
     ///
     /// # Errors
     /// See [`StartError`].

@@ -1,5 +1,5 @@
-//! The site's style sheet and icon: embedded in the binary. Each name contains a hash of the content, so that browsers may cache the
-//! file without expiry.
+//! The site's style sheet and icon: embedded in the binary. Each name contains a hash of the content, so that browsers
+//! may cache the file without expiry.
 
 use std::collections::HashMap;
 

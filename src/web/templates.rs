@@ -1,4 +1,4 @@
-//! The pages' templates: embedded in the binary, parsed once at start, escaped always.
+//! The templates of the pages: embedded in the binary, parsed once at start, always escaped.
 
 use rust_embed::Embed;
 use serde::Serialize;
@@ -8,7 +8,7 @@ use tera::{Context, Tera};
 #[folder = "templates/web"]
 struct Files;
 
-/// What is wrong with a template.
+/// Why a template cannot be parsed or rendered.
 #[derive(Debug, thiserror::Error)]
 #[error("template {name}: {source}")]
 pub struct TemplateError {
@@ -16,42 +16,42 @@ pub struct TemplateError {
     source: Box<tera::Error>,
 }
 
-/// All templates, parsed.
+/// The parsed templates.
 pub struct Templates(Tera);
 
-/// What every page has around its content.
+/// What every page shows around its content.
 #[derive(Serialize)]
 pub struct Layout<'a> {
     /// URL of the style sheet.
     pub css: &'a str,
     /// URL of the icon.
     pub icon: &'a str,
-    /// Path of the page, to mark it in the navigation.
+    /// Path of the page, for highlighting it in the navigation.
     pub path: &'a str,
     /// Who is signed in.
     pub account: Option<LayoutAccount<'a>>,
-    /// Said once.
+    /// Message that is shown once.
     pub flash: Option<String>,
-    /// The request's id.
+    /// Id of the request.
     pub request_id: String,
 }
 
-/// Who is signed in, as the header shows it.
+/// The signed-in user, as the page header shows them.
 #[derive(Serialize)]
 pub struct LayoutAccount<'a> {
-    /// What to call them.
+    /// Name to show.
     pub name: &'a str,
-    /// For the forms on the page, masked.
+    /// Masked token for the forms on the page.
     pub csrf_token: String,
-    /// Whether the API has said that they may write posts.
+    /// Whether to offer the post form.
     pub may_write: bool,
 }
 
 impl Templates {
-    /// Parses all of them.
+    /// Parses the embedded templates.
     ///
     /// # Errors
-    /// When one is not a template, or uses a block, an include or a filter that does not exist.
+    /// When one is invalid, or uses a block, an include or a filter that does not exist.
     pub fn parse() -> Result<Self, TemplateError> {
         let files: Vec<(String, String)> = Files::iter()
             .filter_map(|name| {
@@ -60,26 +60,28 @@ impl Templates {
             })
             .collect();
         let mut tera = Tera::new();
-        // Every file ends so: escaping is on for all of them.
+        // Every template has this extension, so escaping is on for all of them.
         tera.autoescape_on([".html"]);
         tera.add_raw_templates(files)
-            .map_err(|error| problem("(at start)", error))?;
+            .map_err(|error| template_error("(at start)", error))?;
         Ok(Self(tera))
     }
 
     /// Renders `name`, which sees `layout` and `page`.
     ///
     /// # Errors
-    /// When the template uses what is not there.
+    /// When the template uses a variable or a filter that does not exist.
     pub fn render<T: Serialize>(&self, name: &str, layout: &Layout, page: &T) -> Result<String, TemplateError> {
         let mut context = Context::new();
         context.insert("layout", layout);
         context.insert("page", page);
-        self.0.render(name, &context).map_err(|error| problem(name, error))
+        self.0
+            .render(name, &context)
+            .map_err(|error| template_error(name, error))
     }
 }
 
-fn problem(name: &str, error: tera::Error) -> TemplateError {
+fn template_error(name: &str, error: tera::Error) -> TemplateError {
     TemplateError {
         name: name.to_owned(),
         source: Box::new(error),

@@ -1,12 +1,13 @@
-//! Times as pages show them: once for people, once for `<time datetime>`. UTC, since the server knows no other zone.
+//! Times as pages show them: for readers, and for `<time datetime>`. In UTC, because the server does not know the
+//! reader's time zone.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 
-/// A time, ready to be shown.
+/// A time, formatted for a page.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Timestamp {
-    /// RFC 3339, for machines.
+    /// RFC 3339, for programs.
     pub datetime: String,
     /// Such as `23 November 2026`.
     pub date: String,
@@ -29,13 +30,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_is_shown_for_people_and_for_machines() {
+    fn a_time_is_formatted_for_readers_and_for_programs() {
         let at = DateTime::parse_from_rfc3339("2026-11-03T04:05:06.789Z")
             .unwrap()
             .to_utc();
-        let moment = Timestamp::from(at);
-        assert_eq!(moment.datetime, "2026-11-03T04:05:06Z");
-        assert_eq!(moment.date, "3 November 2026");
-        assert_eq!(moment.full, "3 November 2026, 04:05 UTC");
+        let timestamp = Timestamp::from(at);
+        assert_eq!(timestamp.datetime, "2026-11-03T04:05:06Z");
+        assert_eq!(timestamp.date, "3 November 2026");
+        assert_eq!(timestamp.full, "3 November 2026, 04:05 UTC");
     }
 }

@@ -45,7 +45,8 @@ impl UserSessions {
         }
     }
 
-    /// Stores the tokens of a new sign-in, and deletes those of the sign-in that it replaces. Returns the time of the sign-in.
+    /// Stores the tokens of a new sign-in, and deletes those of the sign-in that it replaces. Returns the time of the
+    /// sign-in.
     ///
     /// # Errors
     /// When Redis does not answer; so for all functions here.
@@ -65,8 +66,8 @@ impl UserSessions {
         self.executor.run(start).await
     }
 
-    /// Ends the sign-in of `account`, and with it all sessions that belong to the same session at the provider, also those whose
-    /// cookie a late response has replaced.
+    /// Ends the sign-in of `account`, and with it all sessions that belong to the same session at the provider, also
+    /// those whose cookie a late response has replaced.
     pub async fn sign_out(&self, account: &Account, scope: SignOutScope) -> Result<(), StoreError> {
         let (sessions, tokens) = (self.sessions.clone(), Arc::clone(&self.tokens));
         let revocations = self.revocations.clone();

@@ -1,17 +1,18 @@
-//! A response of the API: its status, the headers that matter here, its body. And whether it is the API that responded: a
-//! proxy, or another program at the configured address, has no problem documents.
+//! A response of the API: status, headers and body. Also decides whether the API responded at all: a proxy, or another
+//! program at the configured address, sends no problem documents.
 
 use actix_web::http::StatusCode;
+use http_auth::ChallengeRef;
 use serde::Deserialize;
 use url::Url;
 
 use super::{ApiError, FieldError, Rights};
 use crate::entra::ClaimsChallenge;
 
-/// Largest body read, in bytes: a page of posts of the longest content fits.
+/// Largest body that is read, in bytes: a page of posts with the longest content fits.
 const MAX_BODY_BYTES: u64 = 32 * 1024 * 1024;
 
-/// What came back.
+/// What the API returned.
 pub(super) struct ApiResponse {
     pub(super) status: StatusCode,
     pub(super) etag: Option<String>,
@@ -21,14 +22,14 @@ pub(super) struct ApiResponse {
     pub(super) next_cursor: Option<String>,
     /// `Retry-After` in seconds.
     pub(super) retry_after: Option<u64>,
-    /// `claims` of `WWW-Authenticate`.
+    /// Claims challenge in `WWW-Authenticate`.
     pub(super) challenge: Option<ClaimsChallenge>,
     /// `Blog-Rights`
     pub(super) rights: Option<Rights>,
     /// `Content-Type` names JSON, or is absent.
     is_json: bool,
-    /// `WWW-Authenticate` asks for something else than a bearer token.
-    wants_another_scheme: bool,
+    /// `WWW-Authenticate` names a scheme, but not `Bearer`.
+    requires_other_scheme: bool,
     pub(super) body: Vec<u8>,
 }
 
@@ -42,16 +43,17 @@ struct Problem {
     errors: Vec<FieldError>,
 }
 
-/// Why the API forbids something, by the `code` of its problem.
+/// Why the API forbids a request, according to the `code` of its problem document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Forbidden {
-    /// The post is somebody else's.
+    /// The post belongs to another user.
     NotAuthor,
-    /// The user has no app role at all, so not even one to read.
+    /// The user has no app role.
     RoleToRead,
     /// The user's app role allows reading only.
     RoleToWrite,
-    /// A rule about this site and not about the user: its scope, its application, how it authenticates. With the code.
+    /// A rule about this site and not about the user: its scope, its application, how it authenticates. Holds the
+    /// problem code.
     Site(String),
 }
 
@@ -74,7 +76,7 @@ impl ApiResponse {
             .with_config()
             .limit(MAX_BODY_BYTES)
             .read_to_vec()
-            .map_err(no_answer)?;
+            .map_err(transport_error)?;
         Ok(Self {
             status,
             etag,
@@ -84,12 +86,12 @@ impl ApiResponse {
             retry_after: retry_after.and_then(|text| text.parse().ok()),
             rights: rights.as_deref().and_then(Rights::parse),
             is_json: content_type.as_deref().is_none_or(names_json),
-            wants_another_scheme: challenge.as_deref().is_some_and(|text| !is_bearer(text)),
+            requires_other_scheme: challenge.as_deref().is_some_and(requires_other_scheme),
             body,
         })
     }
 
-    /// The response to a request with this method, if the API did what it was asked.
+    /// This response if the call succeeded. `method` is that of the request.
     pub(super) fn into_result(self, method: &str) -> Result<Self, ApiError> {
         if self.status.is_success() {
             return if self.is_json {
@@ -102,22 +104,22 @@ impl ApiResponse {
         let is_problem = problem.is_some();
         let problem = problem.unwrap_or_default();
         Err(match self.status {
-            StatusCode::UNAUTHORIZED if self.wants_another_scheme => self.not_the_api(),
+            StatusCode::UNAUTHORIZED if self.requires_other_scheme => self.not_the_api(),
             StatusCode::UNAUTHORIZED => match self.challenge {
                 Some(challenge) => ApiError::StepUpRequired(challenge),
                 None => ApiError::TokenRejected(short_code(problem.code)),
             },
-            // Proxies answer so themselves, and their answers mean the same.
+            // Proxies send these statuses too, with the same meaning.
             StatusCode::PAYLOAD_TOO_LARGE => ApiError::TooLarge,
             StatusCode::TOO_MANY_REQUESTS => ApiError::TooManyRequests(self.retry_after),
             StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT if !is_problem => {
                 ApiError::Unreachable(format!(
-                    "something in front of it responded with status {}",
+                    "a proxy in front of it responded with status {}",
                     self.status.as_u16()
                 ))
             }
             status if !is_problem && !status.is_server_error() => self.not_the_api(),
-            StatusCode::FORBIDDEN => ApiError::Forbidden(Forbidden::of(problem.code, method)),
+            StatusCode::FORBIDDEN => ApiError::Forbidden(Forbidden::from_code(problem.code, method)),
             StatusCode::NOT_FOUND | StatusCode::GONE => ApiError::NotFound,
             StatusCode::PRECONDITION_FAILED => ApiError::VersionConflict,
             StatusCode::SERVICE_UNAVAILABLE if !problem.code.is_empty() => ApiError::Unavailable(self.retry_after),
@@ -125,7 +127,7 @@ impl ApiResponse {
                 ApiError::IdempotencyKeyReused
             }
             StatusCode::UNPROCESSABLE_ENTITY => ApiError::Invalid(problem.errors),
-            // What a visitor can have written: a hidden field, or an address.
+            // A visitor can cause these with a hidden field or an address.
             StatusCode::BAD_REQUEST if problem.code == "malformed_idempotency_key" => ApiError::Malformed,
             StatusCode::URI_TOO_LONG | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => ApiError::Malformed,
             other => ApiError::UnexpectedStatus(other.as_u16()),
@@ -147,9 +149,9 @@ impl ApiResponse {
 }
 
 impl Forbidden {
-    fn of(code: String, method: &str) -> Self {
+    fn from_code(code: String, method: &str) -> Self {
         match &*code {
-            // An API that names no code knows one reason only.
+            // An API that sends no code has only this reason.
             "" | "not_author" => Self::NotAuthor,
             "insufficient_role" if method == "GET" => Self::RoleToRead,
             "insufficient_role" => Self::RoleToWrite,
@@ -158,7 +160,7 @@ impl Forbidden {
     }
 }
 
-/// A code is shown and logged: only what looks like one.
+/// Replaces text that does not look like a code: a code is shown and logged.
 fn short_code(code: String) -> String {
     let is_code = code.len() <= 64
         && code
@@ -167,15 +169,15 @@ fn short_code(code: String) -> String {
     if is_code { code } else { "unknown".to_owned() }
 }
 
-/// Names no address: the API's may be an internal one.
-pub(super) fn no_answer(error: ureq::Error) -> ApiError {
+/// Contains no address: that of the API may be internal.
+pub(super) fn transport_error(error: ureq::Error) -> ApiError {
     match error {
         ureq::Error::Timeout(_) => ApiError::TimedOut,
         other => ApiError::Unreachable(other.to_string()),
     }
 }
 
-/// `application/json`, `application/problem+json` and their like.
+/// Whether a content type is `application/json` or ends with `+json`.
 pub(super) fn names_json(content_type: &str) -> bool {
     let essence = content_type
         .split(';')
@@ -186,31 +188,36 @@ pub(super) fn names_json(content_type: &str) -> bool {
     essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
 }
 
-fn is_bearer(challenge: &str) -> bool {
-    challenge
-        .split([' ', ','])
-        .next()
-        .is_some_and(|scheme| scheme.eq_ignore_ascii_case("Bearer"))
+/// The challenges in a `WWW-Authenticate` header (RFC 9110 §11.6.1); none when it cannot be parsed.
+fn challenges(header: &str) -> Vec<ChallengeRef<'_>> {
+    http_auth::parse_challenges(header).unwrap_or_default()
 }
 
-/// From `Bearer error="insufficient_claims", claims="…"` (Microsoft Learn "Claims challenges"); parameters in any order.
-fn claims_in(challenge: &str) -> Option<ClaimsChallenge> {
-    let (scheme, parameters) = challenge.split_once(' ')?;
-    if !scheme.eq_ignore_ascii_case("Bearer") {
+/// Whether the header names schemes, and `Bearer` is none of them.
+fn requires_other_scheme(header: &str) -> bool {
+    let challenges = challenges(header);
+    !challenges.is_empty() && !challenges.iter().any(is_bearer)
+}
+
+fn is_bearer(challenge: &ChallengeRef<'_>) -> bool {
+    challenge.scheme.eq_ignore_ascii_case("Bearer")
+}
+
+/// From `Bearer error="insufficient_claims", claims="…"` (Microsoft Learn "Claims challenges").
+fn claims_in(header: &str) -> Option<ClaimsChallenge> {
+    let challenges = challenges(header);
+    let bearer = challenges.iter().find(|challenge| is_bearer(challenge))?;
+    let parameter = |wanted: &str| {
+        let found = bearer
+            .params
+            .iter()
+            .find(|(name, _)| name.eq_ignore_ascii_case(wanted))?;
+        Some(found.1.to_unescaped())
+    };
+    if parameter("error")? != "insufficient_claims" {
         return None;
     }
-    let value = |name: &str| {
-        parameters.split(',').find_map(|parameter| {
-            let (found, value) = parameter.trim().split_once('=')?;
-            found
-                .trim()
-                .eq_ignore_ascii_case(name)
-                .then(|| value.trim().trim_matches('"'))
-        })
-    };
-    value("claims")
-        .filter(|_| value("error") == Some("insufficient_claims"))
-        .and_then(ClaimsChallenge::decode)
+    ClaimsChallenge::decode(&parameter("claims")?)
 }
 
 /// From `</v1/posts?limit=20&after=CURSOR>; rel="next"` (RFC 8288), absolute or relative.
@@ -233,11 +240,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_challenge_is_read_and_nothing_else_is_one() {
+    fn only_a_claims_challenge_is_read_as_one() {
         let claims = "eyJhY2Nlc3NfdG9rZW4iOnt9fQ==";
         for good in [
             format!("Bearer realm=\"x\", error=\"insufficient_claims\", claims=\"{claims}\""),
-            format!("bearer claims={claims}, error=insufficient_claims"),
+            format!(
+                "bearer claims={}, error=insufficient_claims",
+                claims.trim_end_matches('=')
+            ),
+            format!("Basic realm=\"x\", Bearer claims=\"{claims}\", error=insufficient_claims"),
         ] {
             assert!(claims_in(&good).is_some(), "{good}");
         }
@@ -252,7 +263,27 @@ mod tests {
         }
     }
 
-    fn answer(status: u16, content_type: &str, body: &str) -> Result<(), String> {
+    #[test]
+    fn only_a_header_without_bearer_requires_another_scheme() {
+        for other in [
+            "Negotiate",
+            "Basic realm=\"x\"",
+            "Basic realm=\"x\", Digest nonce=\"y\"",
+        ] {
+            assert!(requires_other_scheme(other), "{other}");
+        }
+        for own in [
+            "Bearer",
+            "bearer error=\"invalid_token\"",
+            "Basic realm=\"x\", Bearer realm=\"y\"",
+            "=",
+            "",
+        ] {
+            assert!(!requires_other_scheme(own), "{own}");
+        }
+    }
+
+    fn result(status: u16, content_type: &str, body: &str) -> Result<(), String> {
         let response = http::Response::builder()
             .status(status)
             .header("content-type", content_type);
@@ -309,14 +340,14 @@ mod tests {
             (503, json, problem(503, "database_unavailable"), "Unavailable(None)"),
         ] {
             assert_eq!(
-                answer(status, content_type, &body).expect_err(expected),
+                result(status, content_type, &body).expect_err(expected),
                 expected,
                 "{status} {body}"
             );
         }
-        let unreachable = answer(503, html, "").expect_err("an error");
+        let unreachable = result(503, html, "").expect_err("an error");
         assert!(unreachable.starts_with("Unreachable"), "{unreachable}");
-        assert_eq!(answer(200, "application/json", "{}"), Ok(()));
+        assert_eq!(result(200, "application/json", "{}"), Ok(()));
     }
 
     #[test]

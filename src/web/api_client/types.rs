@@ -1,4 +1,4 @@
-//! The JSON that the API speaks, as far as this site uses it.
+//! The API's JSON, as far as this site uses it.
 
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
@@ -10,18 +10,18 @@ use crate::{guid, web::session::UserKey};
 /// Who wrote a post.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Author {
-    /// Tenant id; an API of an earlier version does not say it.
+    /// Tenant id. An API of an earlier version does not send it.
     #[serde(default)]
     pub tid: Option<String>,
-    /// Object id; a post taken over from elsewhere may have an author without one.
+    /// Object id. An imported post may have an author without one.
     pub oid: Option<String>,
     /// For display.
     pub display_name: Option<String>,
 }
 
 impl Author {
-    /// Whether this is that user. An object id is unique within its tenant only, so both must be equal, wherever the API
-    /// names both.
+    /// Whether the author is `user`. An object id is unique only within its tenant, so both ids must match if the API
+    /// sends both.
     pub fn is(&self, user: UserKey) -> bool {
         let is = |text: &str, id: Uuid| guid::parse(text) == Some(id);
         self.oid.as_deref().is_some_and(|oid| is(oid, user.object_id))
@@ -38,7 +38,7 @@ pub struct Post {
     pub title: String,
     /// Content, plain text.
     pub content: String,
-    /// Whether the content goes on: only if an excerpt was asked for.
+    /// Whether `content` is only the beginning; possible when an excerpt was requested.
     #[serde(default)]
     pub truncated: bool,
     /// When it was written.
@@ -58,7 +58,7 @@ pub struct VersionedPost {
     pub etag: String,
 }
 
-/// What is sent to make or change a post.
+/// The fields to create or change a post.
 #[derive(Debug, Clone)]
 pub struct NewPost {
     /// Title.
@@ -72,11 +72,11 @@ pub struct NewPost {
 pub struct PostQuery {
     /// How many.
     pub limit: u32,
-    /// Cursor of the page before.
+    /// Cursor of the previous page.
     pub after: Option<String>,
-    /// Only one's own.
+    /// Only posts of the user.
     pub only_mine: bool,
-    /// Characters of each content to send; an API of an earlier version sends all of it.
+    /// Characters of each content to return. An API of an earlier version returns all of it.
     pub excerpt: u32,
 }
 
@@ -96,14 +96,14 @@ impl PostQuery {
     }
 }
 
-/// What the user may do in the blog, as the API says with every response.
+/// What the user may do in the blog. The API says it in every response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Rights {
     /// Read.
     Read,
-    /// Write posts; change and delete one's own.
+    /// Write posts, and change and delete their own.
     Write,
-    /// Change and delete everybody's.
+    /// Change and delete all posts.
     Manage,
 }
 
@@ -117,12 +117,12 @@ impl Rights {
         }
     }
 
-    /// Whether a new post would be taken.
+    /// Whether the API accepts a new post.
     pub fn may_write(self) -> bool {
         self >= Self::Write
     }
 
-    /// Whether a change of a post would be taken.
+    /// Whether the API accepts a change of a post.
     pub fn may_change(self, is_own: bool) -> bool {
         self >= if is_own { Self::Write } else { Self::Manage }
     }
@@ -133,7 +133,7 @@ impl Rights {
 pub struct PostList {
     /// The posts.
     pub posts: Vec<Post>,
-    /// How many there are in all, when the API tells.
+    /// Number of all posts, if the API says it.
     pub total: Option<u64>,
     /// Cursor of the next page.
     pub next: Option<String>,
@@ -157,7 +157,7 @@ pub struct Profile {
 pub struct FieldError {
     /// `title` or `content`.
     pub field: String,
-    /// For the person who input it.
+    /// Message for the user.
     pub message: String,
 }
 
@@ -166,7 +166,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_author_is_known_by_tenant_and_object_id() {
+    fn an_author_is_identified_by_tenant_and_object_id() {
         let user = UserKey {
             tenant_id: Uuid::from_u128(1),
             object_id: Uuid::from_u128(2),

@@ -1,48 +1,51 @@
-//! What the log says of a certificate's end, and when: at each threshold once, and at the end itself.
+//! Decides when the log warns that a certificate expires: once at each threshold, and once when it has expired.
 
 use chrono::{DateTime, Utc};
 use log::Level;
 
 use crate::certificate::CertificateDetails;
 
-/// Remembers what was said.
+/// Remembers the last warning.
 pub(super) struct ExpiryNotifier {
-    /// Days before the end at which to warn, the smallest first.
+    /// Days before the expiry at which to warn, the smallest first.
     thresholds: Vec<i64>,
-    /// SHA-256 of the certificate of which something was said last, and the threshold.
-    said: Option<([u8; 32], Threshold)>,
+    /// SHA-256 of the certificate that the last warning was about, and its threshold.
+    warned: Option<([u8; 32], Threshold)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Threshold {
     Days(i64),
-    End,
+    Expired,
 }
 
 impl ExpiryNotifier {
     pub(super) fn new(warning_days: &[u32]) -> Self {
         let mut thresholds: Vec<i64> = warning_days.iter().copied().map(i64::from).collect();
         thresholds.sort_unstable();
-        Self { thresholds, said: None }
+        Self {
+            thresholds,
+            warned: None,
+        }
     }
 
-    /// What is to be said now, unless it has been said already of this certificate.
-    pub(super) fn news(&mut self, details: &CertificateDetails, now: DateTime<Utc>) -> Option<(Level, String)> {
+    /// The warning to log now, unless it was already logged for this certificate.
+    pub(super) fn next_warning(&mut self, details: &CertificateDetails, now: DateTime<Utc>) -> Option<(Level, String)> {
         let threshold = self.threshold(details, now)?;
         let what = (details.thumbprints.sha256, threshold);
-        if self.said == Some(what) {
+        if self.warned == Some(what) {
             return None;
         }
-        self.said = Some(what);
+        self.warned = Some(what);
         let (ends, when) = (
             details.not_after.format("%Y-%m-%d %H:%M UTC"),
             details.relative_expiry(now),
         );
         Some(match threshold {
-            Threshold::End => (
+            Threshold::Expired => (
                 Level::Error,
                 format!(
-                    "the certificate expired {when} ({ends}): nobody signs in by it; see docs/rotate-a-certificate.md"
+                    "the certificate expired {when} ({ends}): users cannot sign in; see docs/rotate-a-certificate.md"
                 ),
             ),
             Threshold::Days(_) => (
@@ -52,10 +55,10 @@ impl ExpiryNotifier {
         })
     }
 
-    /// The smallest one that is reached.
+    /// The smallest threshold that is reached.
     fn threshold(&self, details: &CertificateDetails, now: DateTime<Utc>) -> Option<Threshold> {
         if now > details.not_after {
-            return Some(Threshold::End);
+            return Some(Threshold::Expired);
         }
         let days = details.days_left(now);
         self.thresholds
@@ -88,10 +91,11 @@ mod tests {
     }
 
     #[test]
-    fn each_threshold_is_told_once_and_the_end_at_its_first_second() {
+    fn each_threshold_warns_once_and_the_expiry_at_its_first_second() {
         let certificate = certificate("site");
-        let mut ending = ExpiryNotifier::new(&[30, 14, 7, 1]);
-        let mut news = |before_the_end: TimeDelta| ending.news(&certificate, certificate.not_after - before_the_end);
+        let mut notifier = ExpiryNotifier::new(&[30, 14, 7, 1]);
+        let mut warning =
+            |before_the_end: TimeDelta| notifier.next_warning(&certificate, certificate.not_after - before_the_end);
         for (before_the_end, expected) in [
             (TimeDelta::days(90), None),
             (TimeDelta::days(31), None),
@@ -106,8 +110,8 @@ mod tests {
             (TimeDelta::seconds(-1), Some("expired less than a day ago")),
             (TimeDelta::days(-9), None),
         ] {
-            let told = news(before_the_end);
-            let text = told.as_ref().map(|(_, text)| text.as_str());
+            let warned = warning(before_the_end);
+            let text = warned.as_ref().map(|(_, text)| text.as_str());
             assert_eq!(text.is_some(), expected.is_some(), "{before_the_end}: {text:?}");
             assert!(
                 text.unwrap_or_default().contains(expected.unwrap_or_default()),
@@ -118,27 +122,27 @@ mod tests {
             } else {
                 Level::Warn
             };
-            assert!(told.is_none_or(|(own, _)| own == level), "{before_the_end}");
+            assert!(warned.is_none_or(|(own, _)| own == level), "{before_the_end}");
         }
     }
 
     #[test]
-    fn its_end_is_told_without_any_threshold() {
-        let (certificate, mut ending) = (certificate("site"), ExpiryNotifier::new(&[]));
-        assert_eq!(ending.news(&certificate, certificate.not_after), None);
+    fn the_expiry_is_logged_without_any_threshold() {
+        let (certificate, mut notifier) = (certificate("site"), ExpiryNotifier::new(&[]));
+        assert_eq!(notifier.next_warning(&certificate, certificate.not_after), None);
         assert!(
-            ending
-                .news(&certificate, certificate.not_after + TimeDelta::seconds(1))
+            notifier
+                .next_warning(&certificate, certificate.not_after + TimeDelta::seconds(1))
                 .is_some()
         );
     }
 
     #[test]
-    fn what_was_said_of_one_certificate_hides_nothing_of_the_next() {
+    fn a_warning_about_one_certificate_does_not_suppress_one_about_the_next() {
         let (old, new) = (certificate("old"), certificate("new"));
-        let (mut ending, now) = (ExpiryNotifier::new(&[30]), old.not_after - TimeDelta::days(9));
-        assert!(ending.news(&old, now).is_some());
-        assert!(ending.news(&new, now).is_some(), "whoever has put it into use");
-        assert_eq!(ending.news(&new, now), None);
+        let (mut notifier, now) = (ExpiryNotifier::new(&[30]), old.not_after - TimeDelta::days(9));
+        assert!(notifier.next_warning(&old, now).is_some());
+        assert!(notifier.next_warning(&new, now).is_some(), "a new certificate");
+        assert_eq!(notifier.next_warning(&new, now), None);
     }
 }

@@ -1,5 +1,5 @@
-//! The folders in which the certificate's files are, watched as far as they can be. The folders, not the files: an editor,
-//! `mv` and Kubernetes (`..data`) put another file in a file's place.
+//! Watches the folders of the certificate's files. The folders, not the files: an editor, `mv` and Kubernetes
+//! (`..data`) replace a file by another one.
 
 use std::{
     collections::BTreeSet,
@@ -13,20 +13,21 @@ use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher as _};
 use super::Wake;
 use crate::config::{CertificateSettings, ClientSettings, CredentialSettings};
 
-/// The link that Kubernetes exchanges when a mounted secret changes: the files are links through it.
+/// The link that Kubernetes replaces when a mounted secret changes: the files are links through it.
 const MOUNTED_DATA: &str = "..data";
 
-/// What is watched, and what stands in the way.
+/// The folders to watch, and the watcher.
 pub(super) struct WatchedFolders {
     watcher: Option<RecommendedWatcher>,
     wanted: BTreeSet<PathBuf>,
-    /// Those of which the log has that they are not watched.
-    told: BTreeSet<PathBuf>,
+    /// Folders that cannot be watched, and for which the log has a warning.
+    reported: BTreeSet<PathBuf>,
 }
 
 impl WatchedFolders {
-    /// Those of the settings' files; nothing is watched yet. Each change of one of the files wakes.
-    pub(super) fn of(settings: &ClientSettings, wake: Sender<Wake>) -> Self {
+    /// The folders of the files in the settings. Nothing is watched yet. `wake` gets a message for each change of one
+    /// of the files.
+    pub(super) fn from_settings(settings: &ClientSettings, wake: Sender<Wake>) -> Self {
         let files = files(settings);
         let wanted = files.iter().filter_map(|file| folder(file)).collect();
         let names: BTreeSet<OsString> = files
@@ -36,35 +37,36 @@ impl WatchedFolders {
             .collect();
         let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
             if event.is_ok_and(|event| concerns(&event, &names)) {
-                // Nobody listens any more when the site stops.
+                // Fails only while the site stops.
                 let _ = wake.send(Wake::Changed);
             }
         });
         let watcher = watcher
             .inspect_err(|error| {
-                log::warn!("the certificate's files are not watched, but looked at each minute: {error}");
+                log::warn!("the certificate's files are not watched, but read each minute: {error}");
             })
             .ok();
         Self {
             watcher,
             wanted,
-            told: BTreeSet::new(),
+            reported: BTreeSet::new(),
         }
     }
 
-    /// Watches every folder that is there. One that is missing, or that somebody has made anew, is watched from the next call.
+    /// Watches every folder that exists. A folder that is missing or was recreated is watched from the next call on.
     pub(super) fn watch(&mut self) {
         let Some(watcher) = &mut self.watcher else { return };
         for folder in &self.wanted {
-            // A folder that was made anew has the old one's name; whether that one is watched cannot be asked.
+            // A recreated folder has the same name, and the watcher cannot say whether it watches the old or the new
+            // one.
             let _ = watcher.unwatch(folder);
             match watcher.watch(folder, RecursiveMode::NonRecursive) {
                 Ok(()) => {
-                    self.told.remove(folder);
+                    self.reported.remove(folder);
                 }
-                Err(error) if self.told.insert(folder.clone()) => {
+                Err(error) if self.reported.insert(folder.clone()) => {
                     log::warn!(
-                        "{} is not watched, but looked at each minute: {error}",
+                        "{} is not watched, but its files are read each minute: {error}",
                         folder.display()
                     );
                 }
@@ -74,7 +76,7 @@ impl WatchedFolders {
     }
 }
 
-/// Everything that is read to load a certificate from a file.
+/// All files that a certificate in a file consists of.
 fn files(settings: &ClientSettings) -> Vec<PathBuf> {
     let of_entry = |entry| match entry {
         CredentialSettings::File(CertificateSettings {
@@ -105,9 +107,10 @@ fn folder(file: &Path) -> Option<PathBuf> {
     )
 }
 
-/// Whether one of the files may be another now. Others write to the same folder: a database, a log, even ours.
+/// Whether one of the files may have changed. Other programs write to the same folder, and so does this one: a
+/// database, a log.
 fn concerns(event: &Event, names: &BTreeSet<OsString>) -> bool {
-    // Reading a file is an event, too; so is our own.
+    // Reading a file is an event too, also when this program reads it.
     if event.kind.is_access() {
         return false;
     }
@@ -115,7 +118,7 @@ fn concerns(event: &Event, names: &BTreeSet<OsString>) -> bool {
         path.file_name()
             .is_some_and(|name| names.contains(name) || name == MOUNTED_DATA)
     };
-    // An event without a path says that some were lost.
+    // An event without a path means that some events were lost.
     event.need_rescan() || event.paths.is_empty() || event.paths.iter().any(is_one)
 }
 
@@ -147,14 +150,14 @@ mod tests {
     }
 
     #[test]
-    fn the_folders_of_all_files_are_meant_and_that_of_a_bare_name_is_this_one() {
+    fn the_folders_of_all_files_are_watched_and_a_bare_name_is_in_the_current_one() {
         let (wake, _woken) = mpsc::channel();
-        let folders = WatchedFolders::of(&settings(Path::new("client.pem")), wake).wanted;
+        let folders = WatchedFolders::from_settings(&settings(Path::new("client.pem")), wake).wanted;
         assert_eq!(folders, [".", "keys", "secrets"].map(PathBuf::from).into());
     }
 
     #[test]
-    fn only_what_happens_to_the_files_wakes() {
+    fn only_changes_of_the_files_wake_the_watch() {
         let names = ["client.pem".into()].into();
         let event = |name: &str| Event::new(notify::EventKind::Any).add_path(Path::new("/certs").join(name));
         for (name, expected) in [
@@ -168,7 +171,7 @@ mod tests {
         }
         assert!(
             concerns(&Event::new(notify::EventKind::Other), &names),
-            "what was lost may have been one"
+            "the lost events may concern one"
         );
         assert!(
             concerns(&event(".client.pem.new").add_path("/certs/client.pem".into()), &names),
@@ -177,46 +180,46 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_is_missing_hinders_no_other_and_is_watched_when_it_is_there() {
+    fn a_missing_folder_does_not_affect_others_and_is_watched_once_it_exists() {
         let folder = tempfile::tempdir().expect("a folder");
         let late = folder.path().join("late");
         let mut settings = settings(&folder.path().join("client.pem"));
         settings.certificate.key_path = Some(late.join("client.key"));
         let (wake, woken) = mpsc::channel();
-        let mut folders = WatchedFolders::of(&settings, wake);
+        let mut folders = WatchedFolders::from_settings(&settings, wake);
         folders.watch();
         fs::write(folder.path().join("client.pem"), "new").expect("written");
-        assert!(is_woken(&woken), "the one that is there");
+        assert!(is_woken(&woken), "the existing folder");
 
-        fs::create_dir(&late).expect("made");
+        fs::create_dir(&late).expect("created");
         folders.watch();
         while woken.try_recv().is_ok() {}
         fs::write(late.join("client.key"), "new").expect("written");
-        assert!(is_woken(&woken), "the one that came later");
+        assert!(is_woken(&woken), "the folder that was created later");
 
         fs::remove_dir_all(&late).expect("removed");
-        fs::create_dir(&late).expect("made anew");
+        fs::create_dir(&late).expect("recreated");
         folders.watch();
         while woken.try_recv().is_ok() {}
         fs::write(late.join("client.key"), "newer").expect("written");
-        assert!(is_woken(&woken), "the one that was made anew");
+        assert!(is_woken(&woken), "the recreated folder");
     }
 
     #[cfg(unix)]
     #[test]
-    fn a_secret_that_kubernetes_exchanges_is_seen() {
+    fn a_secret_that_kubernetes_replaces_is_noticed() {
         use std::os::unix::fs::symlink;
 
         let folder = tempfile::tempdir().expect("a folder");
         let at = |name: &str| folder.path().join(name);
         for (version, content) in [("..2026_01", "old"), ("..2026_02", "new")] {
-            fs::create_dir(at(version)).expect("made");
+            fs::create_dir(at(version)).expect("created");
             fs::write(at(version).join("client.pem"), content).expect("written");
         }
         symlink("..2026_01", at("..data")).expect("linked");
         symlink("..data/client.pem", at("client.pem")).expect("linked");
         let (wake, woken) = mpsc::channel();
-        let mut folders = WatchedFolders::of(&settings(&at("client.pem")), wake);
+        let mut folders = WatchedFolders::from_settings(&settings(&at("client.pem")), wake);
         folders.watch();
         symlink("..2026_02", at("..data_tmp")).expect("linked");
         fs::rename(at("..data_tmp"), at("..data")).expect("renamed");

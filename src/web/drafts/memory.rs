@@ -1,4 +1,4 @@
-//! Drafts in this process: all of an author's are one entry, so that they are bounded together.
+//! Drafts in this process. All drafts of an author are one cache entry, so that they are bounded together.
 
 use std::{
     sync::Arc,
@@ -12,42 +12,42 @@ use crate::web::{post_input::PostInput, session::UserKey};
 
 /// The drafts of each author, the oldest first.
 pub struct MemoryDrafts {
-    of_authors: Cache<UserKey, Arc<Vec<Draft>>>,
-    life: Duration,
+    by_author: Cache<UserKey, Arc<Vec<Draft>>>,
+    lifetime: Duration,
 }
 
 #[derive(Clone)]
 struct Draft {
     path: Arc<str>,
     input: Arc<PostInput>,
-    kept_at: Instant,
+    saved_at: Instant,
 }
 
 impl MemoryDrafts {
-    pub fn new(life: Duration) -> Self {
-        let of_authors = Cache::builder()
+    pub fn new(lifetime: Duration) -> Self {
+        let by_author = Cache::builder()
             .max_capacity(MAX_BYTES as u64)
             .weigher(|_: &UserKey, drafts: &Arc<Vec<Draft>>| u32::try_from(bytes(drafts)).unwrap_or(u32::MAX))
             .eviction_policy(EvictionPolicy::lru())
-            .time_to_live(life)
+            .time_to_live(lifetime)
             .build();
-        Self { of_authors, life }
+        Self { by_author, lifetime }
     }
 
     pub fn save(&self, author: UserKey, path: &str, input: PostInput) {
         let draft = Draft {
             path: path.into(),
             input: Arc::new(input),
-            kept_at: Instant::now(),
+            saved_at: Instant::now(),
         };
         self.change(author, path, Some(draft));
     }
 
     pub fn find(&self, author: UserKey, path: &str) -> Option<PostInput> {
-        let drafts = self.of_authors.get(&author)?;
+        let drafts = self.by_author.get(&author)?;
         let draft = drafts
             .iter()
-            .find(|draft| &*draft.path == path && draft.kept_at.elapsed() < self.life)?;
+            .find(|draft| &*draft.path == path && draft.saved_at.elapsed() < self.lifetime)?;
         Some((*draft.input).clone())
     }
 
@@ -55,13 +55,13 @@ impl MemoryDrafts {
         self.change(author, path, None);
     }
 
-    /// Puts `draft` in the place of what was kept at `path`, and drops what has ended or is too much.
+    /// Replaces the draft at `path`, and drops expired and surplus drafts of the author.
     fn change(&self, author: UserKey, path: &str, draft: Option<Draft>) {
-        self.of_authors.entry(author).and_compute_with(|found| {
-            let before = found.map(moka::Entry::into_value).unwrap_or_default();
-            let others = before
+        self.by_author.entry(author).and_compute_with(|found| {
+            let existing = found.map(moka::Entry::into_value).unwrap_or_default();
+            let others = existing
                 .iter()
-                .filter(|draft| &*draft.path != path && draft.kept_at.elapsed() < self.life);
+                .filter(|draft| &*draft.path != path && draft.saved_at.elapsed() < self.lifetime);
             let mut drafts: Vec<_> = others.cloned().chain(draft).collect();
             while drafts.len() > MAX_DRAFTS_PER_AUTHOR || (drafts.len() > 1 && bytes(&drafts) > MAX_BYTES_PER_AUTHOR) {
                 drafts.remove(0);
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn a_draft_is_its_authors_and_its_pages() {
+    fn a_draft_belongs_to_its_author_and_its_page() {
         let drafts = MemoryDrafts::new(HOUR);
         let content = |author, path| drafts.find(author, path).map(|input| input.content);
         drafts.save(user(1), "/posts/new", input("one"));
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn who_keeps_many_or_long_drafts_loses_the_oldest_of_their_own_and_nobody_elses() {
+    fn an_author_with_many_or_long_drafts_loses_only_their_own_oldest() {
         let drafts = MemoryDrafts::new(HOUR);
         drafts.save(user(2), "/posts/new", input("other"));
         for n in 0..MAX_DRAFTS_PER_AUTHOR * 2 {
@@ -130,14 +130,14 @@ mod tests {
         for n in 0..40 {
             drafts.save(user(1), &format!("/posts/{n}/edit"), input(&long));
         }
-        drafts.of_authors.run_pending_tasks();
+        drafts.by_author.run_pending_tasks();
         assert!(!is_there(37) && is_there(38) && is_there(39), "two of the longest fit");
         assert!(drafts.find(user(2), "/posts/new").is_some());
-        assert!(drafts.of_authors.weighted_size() < (MAX_BYTES_PER_AUTHOR + 100) as u64);
+        assert!(drafts.by_author.weighted_size() < (MAX_BYTES_PER_AUTHOR + 100) as u64);
     }
 
     #[test]
-    fn a_draft_ends_by_its_own_time_whatever_is_kept_beside_it() {
+    fn a_draft_expires_by_its_own_time_whatever_else_is_saved() {
         let drafts = MemoryDrafts::new(Duration::ZERO);
         drafts.save(user(1), "/posts/new", input("one"));
         assert!(drafts.find(user(1), "/posts/new").is_none());

@@ -1,8 +1,10 @@
-//! Drafts in Redis, each a sealed record. Two sorted sets bound them: one of the author's drafts, and one of all drafts. A draft has one entry for
-//! each [`BYTES_PER_ENTRY`] bytes, so that the length of a set shows how many bytes its drafts take.
+//! Drafts in Redis, each a sealed record. Two sorted sets bound them: one of the author's drafts, and one of all
+//! drafts. A draft has one entry for each [`BYTES_PER_ENTRY`] bytes, so that the length of a set shows how many bytes
+//! its drafts take.
 //!
-//! A draft is written before its entries, and the request that adds entries removes the drafts that exceed the limits. So when many drafts are saved at
-//! once, none is missing from the sets, and only drafts that are being saved exceed the limits.
+//! A draft is written before its entries, and the request that adds entries removes the drafts that exceed the limits.
+//! So when many drafts are saved at once, none is missing from the sets, and only drafts that are being saved exceed
+//! the limits.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -74,8 +76,8 @@ impl RedisDrafts {
         sets(author).iter().try_for_each(|set| self.remove_entries(set, &name))
     }
 
-    /// Deletes the oldest drafts of `set` until the rest fits, but never `newest`. When that deletes a draft of another author, its entries in that
-    /// author's own set expire later.
+    /// Deletes the oldest drafts of `set` until the rest fits, but never `newest`. When that deletes a draft of another
+    /// author, its entries in that author's own set expire later.
     fn make_room(&self, set: &DraftSet, sets: &[DraftSet], newest: &RecordName) -> Result<(), StoreError> {
         let members = self.redis.members(set.kind, &set.name)?;
         let draft_of = |entry: &RecordName| entry.as_str().split('#').next().unwrap_or_default().to_owned();
@@ -109,7 +111,7 @@ impl RedisDrafts {
 }
 
 fn name(author: UserKey, path: &str) -> RecordName {
-    RecordName::of(&format!("{} {} {path}", author.tenant_id, author.object_id))
+    RecordName::hash(&format!("{} {} {path}", author.tenant_id, author.object_id))
 }
 
 fn sets(author: UserKey) -> [DraftSet; 2] {
@@ -122,7 +124,7 @@ fn sets(author: UserKey) -> [DraftSet; 2] {
         },
         DraftSet {
             kind: OF_ALL,
-            name: RecordName::of(""),
+            name: RecordName::hash(""),
             max_entries: MAX_BYTES / BYTES_PER_ENTRY,
             max_drafts: usize::MAX,
         },
@@ -149,7 +151,7 @@ mod tests {
 
     #[test]
     fn the_longest_draft_counts_with_all_its_bytes() {
-        let name = RecordName::of("a draft");
+        let name = RecordName::hash("a draft");
         let input = PostInput {
             content: "\u{1}".repeat(MAX_FORM_BYTES),
             ..PostInput::default()

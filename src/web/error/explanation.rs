@@ -30,16 +30,16 @@ struct Span {
 }
 
 impl Explanation {
-    pub fn of(kind: &ErrorKind) -> Self {
+    pub fn new(kind: &ErrorKind) -> Self {
         match kind {
-            ErrorKind::BadRequest => of_status(
+            ErrorKind::BadRequest => explanation(
                 StatusCode::BAD_REQUEST,
                 "400",
                 "This request is not valid",
                 "The site cannot read the address or the form that your browser sent.",
                 "Go back and try again from the page that you came from.",
             ),
-            ErrorKind::SignInRequired | ErrorKind::TokenRejected(_) | ErrorKind::SessionExpired(_) | ErrorKind::AlreadySignedOut | ErrorKind::StepUpRequired(_) => of_status(
+            ErrorKind::SignInRequired | ErrorKind::TokenRejected(_) | ErrorKind::SessionExpired(_) | ErrorKind::AlreadySignedOut | ErrorKind::StepUpRequired(_) => explanation(
                 StatusCode::UNAUTHORIZED,
                 "401",
                 "You are not signed in",
@@ -47,7 +47,7 @@ impl Explanation {
                 "Sign in again.",
             )
             .with_action("/login", "Sign in"),
-            ErrorKind::CsrfCheckFailed => of_status(
+            ErrorKind::CsrfCheckFailed => explanation(
                 StatusCode::FORBIDDEN,
                 "403",
                 "This form could not be verified",
@@ -56,7 +56,7 @@ impl Explanation {
                 "Open the page again and repeat your change.",
             )
             .with_action("", "Open the page again"),
-            ErrorKind::NotAuthor => of_status(
+            ErrorKind::NotAuthor => explanation(
                 StatusCode::FORBIDDEN,
                 "403",
                 "You cannot change this post",
@@ -64,7 +64,7 @@ impl Explanation {
                 "If the post is yours, sign in with the account that wrote it.",
             )
             .with_action("/posts", "Go to the posts"),
-            ErrorKind::ReadOnly => of_status(
+            ErrorKind::ReadOnly => explanation(
                 StatusCode::FORBIDDEN,
                 "403",
                 "You can read posts, but not write them",
@@ -72,7 +72,7 @@ impl Explanation {
                 format!("{ASK_FOR_A_ROLE} `Blog.Writer`{WHERE_ROLES_ARE}"),
             )
             .with_action("/posts", "Go to the posts"),
-            ErrorKind::NoRole => of_status(
+            ErrorKind::NoRole => explanation(
                 StatusCode::FORBIDDEN,
                 "403",
                 "You have no role in this blog",
@@ -80,7 +80,7 @@ impl Explanation {
                  of them.",
                 format!("{ASK_FOR_A_ROLE} `Blog.Reader`{WHERE_ROLES_ARE}"),
             ),
-            ErrorKind::NotFound => of_status(
+            ErrorKind::NotFound => explanation(
                 StatusCode::NOT_FOUND,
                 "404",
                 "Page not found",
@@ -88,25 +88,40 @@ impl Explanation {
                 "Check the address, or look for the post in the list of posts.",
             )
             .with_action("/posts", "Go to the list of posts"),
-            ErrorKind::MethodNotAllowed(methods) => of_status(
+            ErrorKind::MethodNotAllowed(methods) => explanation(
                 StatusCode::METHOD_NOT_ALLOWED,
                 "405",
                 "This page does not accept that request",
                 format!("This address accepts {methods} only. Nothing was changed."),
                 "Use the links and buttons of the site.",
             ),
-            ErrorKind::TooLarge => of_status(
+            ErrorKind::TooLarge => explanation(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "413",
                 "This text is too long",
                 "What you sent is longer than this site accepts. Nothing was saved.",
                 "Use your browser's Back button to return to the form with your text, shorten it, and send it again.",
             ),
-            ErrorKind::Rejected(refusal) => Self::of_request_error(*refusal),
+            ErrorKind::Rejected(error) => Self::for_request_error(*error),
             ErrorKind::WrongOrigin { used, own, redirect_path } => {
-                Self::of_other_address(used, &own.origin().ascii_serialization(), redirect_path)
+                Self::for_wrong_origin(used, &own.origin().ascii_serialization(), redirect_path)
             }
-            ErrorKind::TooManyRequests(seconds) => of_status(
+            ErrorKind::Internal => explanation(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "500",
+                "Something went wrong on our side",
+                "The site had an internal error. It is logged under the request ID below.",
+                "Try again in a moment. If it happens again, give the request ID to the operator of this site.",
+            ),
+            other => Self::for_limit(other)
+                .or_else(|| Self::for_backend(other))
+                .unwrap_or_else(|| Self::for_sign_in(other)),
+        }
+    }
+
+    fn for_limit(kind: &ErrorKind) -> Option<Self> {
+        Some(match kind {
+            ErrorKind::TooManyRequests(seconds) => explanation(
                 StatusCode::TOO_MANY_REQUESTS,
                 "429",
                 "Too many requests",
@@ -114,7 +129,7 @@ impl Explanation {
                 wait(*seconds),
             )
             .with_action("", "Try again"),
-            ErrorKind::TooManyFailedSignIns(seconds) => of_status(
+            ErrorKind::TooManyFailedSignIns(seconds) => explanation(
                 StatusCode::TOO_MANY_REQUESTS,
                 "429",
                 "Too many failed sign-ins",
@@ -123,21 +138,14 @@ impl Explanation {
                 wait(Some(*seconds)),
             )
             .with_action("/login", "Try to sign in again"),
-            ErrorKind::Internal => of_status(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "500",
-                "Something went wrong on our side",
-                "The site had an internal error. It is logged under the request ID below.",
-                "Try again in a moment. If it happens again, give the request ID to the operator of this site.",
-            ),
-            other => Self::of_backend(other).unwrap_or_else(|| Self::of_sign_in(other)),
-        }
+            _ => return None,
+        })
     }
 
-    fn of_request_error(error: RequestError) -> Self {
+    fn for_request_error(error: RequestError) -> Self {
         let (marker, heading, happened) = match error {
             RequestError::BodyTimeout => {
-                return of_status(
+                return explanation(
                     error.status_code(),
                     "408",
                     "Your form took too long to arrive",
@@ -161,11 +169,11 @@ impl Explanation {
                 "The site is sending and receiving more than it can handle at once. Nothing was saved.",
             ),
         };
-        of_status(error.status_code(), marker, heading, happened, error.detail())
+        explanation(error.status_code(), marker, heading, happened, error.detail())
     }
 
-    fn of_other_address(used: &str, own: &str, redirect_path: &str) -> Self {
-        of_status(
+    fn for_wrong_origin(used: &str, own: &str, redirect_path: &str) -> Self {
+        explanation(
             StatusCode::MISDIRECTED_REQUEST,
             "421",
             "You opened the site at another address",
@@ -184,9 +192,9 @@ impl Explanation {
     }
 
     /// For errors of the services that the site depends on.
-    fn of_backend(kind: &ErrorKind) -> Option<Self> {
+    fn for_backend(kind: &ErrorKind) -> Option<Self> {
         Some(match kind {
-            ErrorKind::SessionsUnreachable => of_status(
+            ErrorKind::SessionsUnreachable => explanation(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "503",
                 "Your session is unavailable",
@@ -195,7 +203,7 @@ impl Explanation {
                  check whether it was saved.",
             )
             .with_action("", "Try again"),
-            ErrorKind::Busy => of_status(
+            ErrorKind::Busy => explanation(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "503",
                 "This site is busy",
@@ -218,7 +226,7 @@ impl Explanation {
                 "This site is up, but the API that stores the posts answered with an error.",
                 "Try again in a moment. If it happens again, give the request ID to the operator of this site.",
             ),
-            ErrorKind::ApiUnavailable(seconds) => of_status(
+            ErrorKind::ApiUnavailable(seconds) => explanation(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "503",
                 "The blog cannot answer right now",
@@ -236,7 +244,7 @@ impl Explanation {
                  there.",
             ),
             ErrorKind::SiteForbidden(code) => {
-                let (happened, advice) = of_forbidden_site(code);
+                let (happened, advice) = forbidden_site(code);
                 bad_gateway("The blog's API rejects this site", happened, advice)
             }
             ErrorKind::NewTokenRejected(None) => bad_gateway(
@@ -254,7 +262,7 @@ impl Explanation {
                         "You signed in a moment ago, but the API rejects the access token that was issued for you (`{code}`)."
                     )
                 },
-                format!("Signing in again will not help. For the operator of this site: {}", of_refused_token(code)),
+                format!("Signing in again will not help. For the operator of this site: {}", rejected_token_advice(code)),
             ),
             ErrorKind::EntraUnreachable => bad_gateway(
                 "Sign-in is unavailable",
@@ -266,7 +274,7 @@ impl Explanation {
         })
     }
 
-    fn of_sign_in(kind: &ErrorKind) -> Self {
+    fn for_sign_in(kind: &ErrorKind) -> Self {
         let (status, heading, happened, advice) = match kind {
             ErrorKind::Prefetched => (
                 StatusCode::SERVICE_UNAVAILABLE,
@@ -282,20 +290,20 @@ impl Explanation {
                 "You are still signed in for everything else. For the operator of this site: the authentication context in \
                  `api.required_acrs` must be published to apps, and a Conditional Access policy must grant it.",
             ),
-            ErrorKind::ConsentRequired(answer) => (
+            ErrorKind::ConsentRequired(error) => (
                 StatusCode::FORBIDDEN,
                 "This site needs consent first",
-                answer.cause(),
-                answer.hint(),
+                error.cause(),
+                error.hint(),
             ),
-            ErrorKind::SignInFailed(answer) => match SignInDenial::of(answer) {
-                Some(refusal) => (
+            ErrorKind::SignInFailed(error) => match SignInDenial::from_error(error) {
+                Some(denial) => (
                     StatusCode::FORBIDDEN,
-                    refusal.heading(),
-                    refusal.happened(),
-                    refusal.advice(),
+                    denial.heading(),
+                    denial.happened(),
+                    denial.advice(),
                 ),
-                None => (StatusCode::BAD_GATEWAY, "Sign-in failed", answer.cause(), answer.hint()),
+                None => (StatusCode::BAD_GATEWAY, "Sign-in failed", error.cause(), error.hint()),
             },
             ErrorKind::CertificateUnusable => (
                 StatusCode::INTERNAL_SERVER_ERROR,
@@ -332,7 +340,7 @@ impl Explanation {
                 "Try again. If it happens again, give the request ID to the operator of this site.",
             ),
         };
-        of_status(status, "sign-in", heading, happened, advice).with_action("/login", "Try to sign in again")
+        explanation(status, "sign-in", heading, happened, advice).with_action("/login", "Try to sign in again")
     }
 
     fn with_action(mut self, href: &'static str, label: &'static str) -> Self {
@@ -342,7 +350,7 @@ impl Explanation {
     }
 }
 
-fn of_status(
+fn explanation(
     status: StatusCode,
     marker: &'static str,
     heading: &'static str,
@@ -367,7 +375,7 @@ const WHERE_ROLES_ARE: &str = " under Enterprise applications › the blog's API
  again, so that the new role takes effect.";
 
 /// What happened, and what the operator must do, when a rule of the API rejects the whole site.
-fn of_forbidden_site(code: &str) -> (String, String) {
+fn forbidden_site(code: &str) -> (String, String) {
     let (happened, advice) = match code {
         "insufficient_scope" => (
             "this site's access token lacks the scope that the API requires",
@@ -400,7 +408,7 @@ fn of_forbidden_site(code: &str) -> (String, String) {
 }
 
 /// What the operator must compare when the API rejects every access token.
-fn of_refused_token(code: &str) -> &'static str {
+fn rejected_token_advice(code: &str) -> &'static str {
     match code {
         "wrong_issuer" | "wrong_tenant" | "unknown_key" | "bad_signature" | "wrong_algorithm" | "missing_kid" => {
             "the site and the API use different tenants or authorities. Compare `entra.tenant_id` and `entra.authority_host` \
@@ -421,7 +429,7 @@ fn of_refused_token(code: &str) -> &'static str {
 }
 
 fn bad_gateway(heading: &'static str, happened: impl Into<String>, advice: impl Into<String>) -> Explanation {
-    of_status(StatusCode::BAD_GATEWAY, "502", heading, happened, advice).with_action("", "Try again")
+    explanation(StatusCode::BAD_GATEWAY, "502", heading, happened, advice).with_action("", "Try again")
 }
 
 /// How long to wait, in words.

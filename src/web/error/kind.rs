@@ -15,8 +15,8 @@ pub enum ErrorKind {
     BadRequest,
     /// Redirects to the sign-in, which leads back to this page.
     SignInRequired,
-    /// As [`Self::SignInRequired`], because the API rejected the access token. Holds the problem code; empty when the API
-    /// named none.
+    /// As [`Self::SignInRequired`], because the API rejected the access token. Holds the problem code; empty when the
+    /// API named none.
     TokenRejected(String),
     /// Redirects to a sign-in that meets the API's claims challenge, then back to this page.
     StepUpRequired(ClaimsChallenge),
@@ -34,7 +34,7 @@ pub enum ErrorKind {
     ReadOnly,
     /// Returns 403: the user has no app role.
     NoRole,
-    /// Returns 502: the API rejects this site whoever uses it. Holds the problem code.
+    /// Returns 502: the API rejects this site, independent of the user. Holds the problem code.
     SiteForbidden(String),
     /// Returns 502: the server at the API's address is not the API. Holds the status that it sent.
     NotTheApi(u16),
@@ -75,8 +75,8 @@ pub enum ErrorKind {
     ApiTimedOut,
     /// Returns 502: the API answered with a server error.
     ApiFailed,
-    /// Returns 502: the API rejects even an access token that was just issued. Holds the problem code; `None` when the site
-    /// has no access token at all.
+    /// Returns 502: the API rejects even an access token that was just issued. Holds the problem code; `None` when the
+    /// site has no access token at all.
     NewTokenRejected(Option<String>),
     /// Returns 502: Entra ID cannot be reached.
     EntraUnreachable,

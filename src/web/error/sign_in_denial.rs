@@ -1,5 +1,5 @@
-//! Sign-ins that Entra ID rejects because of the user's account, password, device or second factor. These pages address the user:
-//! the site works, and its operator has nothing to fix. `entra::aadsts` has the texts for operators.
+//! Sign-ins that Entra ID rejects because of the user's account, password, device or second factor. These pages address
+//! the user: the site works, and its operator has nothing to fix. `entra::aadsts` has the texts for operators.
 
 use crate::entra::aadsts::{EntraError, ErrorCategory};
 
@@ -62,31 +62,31 @@ const CODES: [(SignInDenial, &[u32]); 7] = [
     ),
 ];
 
-/// Whether Entra ID rejected the user and not this site, so that the page addresses the user and the operator has nothing to
-/// repair.
+/// Whether Entra ID rejected the user and not this site, so that the page addresses the user and the operator has
+/// nothing to repair.
 pub fn is_about_the_user(error: &EntraError) -> bool {
-    SignInDenial::of(error).is_some()
+    SignInDenial::from_error(error).is_some()
 }
 
 impl SignInDenial {
     /// `None` when the cause is the site, its registration or an outage.
-    pub fn of(answer: &EntraError) -> Option<Self> {
-        if let Some(code) = answer.code {
+    pub fn from_error(error: &EntraError) -> Option<Self> {
+        if let Some(code) = error.code {
             let listed = CODES
                 .iter()
                 .find(|(_, codes)| codes.contains(&code))
-                .map(|(refusal, _)| *refusal);
+                .map(|(denial, _)| *denial);
             // Microsoft adds codes to these families.
             let of_family = || match code {
                 53_000..=53_999 | 530_000..=530_999 => Some(Self::Blocked),
                 120_000..=120_999 => Some(Self::Password),
                 _ => None,
             };
-            if let Some(refusal) = listed.or_else(of_family) {
-                return Some(refusal);
+            if let Some(denial) = listed.or_else(of_family) {
+                return Some(denial);
             }
         }
-        (answer.category() == ErrorCategory::SignInAgain).then_some(Self::Interrupted)
+        (error.category() == ErrorCategory::SignInAgain).then_some(Self::Interrupted)
     }
 
     pub fn heading(self) -> &'static str {
@@ -164,7 +164,7 @@ mod tests {
     use super::*;
 
     fn of(error: &str, code: u32) -> Option<SignInDenial> {
-        SignInDenial::of(&EntraError::from_callback(error, &format!("AADSTS{code}: x")))
+        SignInDenial::from_error(&EntraError::from_callback(error, &format!("AADSTS{code}: x")))
     }
 
     #[test]
@@ -176,8 +176,8 @@ mod tests {
     }
 
     #[test]
-    fn what_the_user_can_do_is_told_from_what_the_operator_must_do() {
-        for (code, refusal) in [
+    fn errors_for_the_user_are_distinguished_from_errors_for_the_operator() {
+        for (code, denial) in [
             (50_105, SignInDenial::NotAssigned),
             (53_003, SignInDenial::Blocked),
             (530_999, SignInDenial::Blocked),
@@ -188,7 +188,7 @@ mod tests {
             (90_072, SignInDenial::WrongAccount),
             (700_082, SignInDenial::Interrupted),
         ] {
-            assert_eq!(of("invalid_grant", code), Some(refusal), "{code}");
+            assert_eq!(of("invalid_grant", code), Some(denial), "{code}");
         }
         for code in [700_027, 50_011, 700_016, 500_011, 90_002, 7_000_215, 650_057] {
             assert_eq!(of("invalid_client", code), None, "{code}");

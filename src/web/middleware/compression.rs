@@ -1,6 +1,6 @@
-//! Compressed pages. A page may hold the session's CSRF token, and somebody who sees how long responses are could guess at it if
-//! it stood there as it is (BREACH): see [`crate::web::csrf::mask`]. Pages that repeat something of their request, such as error pages,
-//! are not compressed at all.
+//! Compresses pages. A page may contain the session's CSRF token, which an attacker who sees the lengths of responses
+//! could guess if it were not masked (BREACH): see `csrf_token::mask`. Pages that repeat parts of their request, such
+//! as error pages, are not compressed.
 
 use actix_web::{
     Error,
@@ -18,12 +18,12 @@ use crate::serve::content_coding::{Coding, MIN_BYTES};
 /// Middleware (for `actix_web::middleware::from_fn`): compresses pages for browsers that accept it.
 ///
 /// # Errors
-/// Those of the service it wraps.
+/// Those of the wrapped service.
 pub async fn compress(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    // RFC 9110 §12.5.3: what accepts no form at all gets the uncompressed one.
+    // RFC 9110 §12.5.3: a client that accepts no coding at all gets the uncompressed page.
     let coding = Coding::negotiate(request.request()).unwrap_or_default();
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
     let mut response = next.call(request).await?.map_into_boxed_body();
@@ -48,7 +48,7 @@ pub async fn compress(
             compressed
         }
         Err(error) => {
-            log::warn!("a page is sent uncompressed: {} failed: {error}", coding.name());
+            log::warn!("page sent uncompressed: {} failed: {error}", coding.name());
             bytes
         }
     };

@@ -1,8 +1,8 @@
 //! Passes on the site's own cookies only, and sets those of the response.
 //!
-//! Other hosts of the same domain can plant cookies with the same names, or malformed ones. This middleware removes everything that is not
-//! the site's own before other code reads it. Of several session cookies, the first that one of the keys opens counts. One that only an
-//! older key opens is passed on sealed with the newest key.
+//! Other hosts of the same domain can plant cookies with the same names, or malformed ones. This middleware removes
+//! everything that is not the site's own before other code reads it. Of several session cookies, the first that one of
+//! the keys opens counts. One that only an older key opens is passed on sealed with the newest key.
 
 use actix_web::{
     Error, HttpMessage as _,
@@ -25,8 +25,9 @@ use crate::{
     },
 };
 
-/// Middleware (for `actix_web::middleware::from_fn`), outside the session middleware: filters the cookies of the request, sets those of
-/// the response, and replaces the response when the changes of the request to its session could not be saved.
+/// Middleware (for `actix_web::middleware::from_fn`), outside the session middleware: filters the cookies of the
+/// request, sets those of the response, and replaces the response when the changes of the request to its session could
+/// not be saved.
 ///
 /// # Errors
 /// Those of the wrapped service.

@@ -1,5 +1,5 @@
-//! Renders every error as a page, or as a redirect where the user can go on. Each page says what happened, what to do, and the request
-//! id; it shows what the user typed, so that nothing is lost.
+//! Renders every error as a page, or as a redirect where the user can go on. Each page says what happened, what to do,
+//! and the request id; it shows what the user typed, so that nothing is lost.
 
 use actix_web::{
     Error, HttpRequest, HttpResponse,
@@ -37,7 +37,8 @@ const RETRY_SECONDS: u64 = 5;
 /// AADSTS65001: the user has not consented yet, and may.
 const USER_CONSENT_REQUIRED: u32 = 65001;
 
-/// Middleware (for `actix_web::middleware::from_fn`): renders every error as a page. Belongs inside the session middleware.
+/// Middleware (for `actix_web::middleware::from_fn`): renders every error as a page. Belongs inside the session
+/// middleware.
 ///
 /// # Errors
 /// Those of the wrapped service that are not responses.
@@ -68,7 +69,7 @@ pub async fn render_errors(
 /// The page that replaces a response when the changes of the request to its session could not be saved.
 pub async fn session_not_saved(request: &HttpRequest) -> HttpResponse {
     // The page must not show the sign-in or sign-out that was just lost.
-    TypedSession::of(request).purge();
+    TypedSession::from_http(request).purge();
     render(request, &ErrorKind::SessionsUnreachable.into()).await
 }
 
@@ -98,8 +99,9 @@ async fn render(request: &HttpRequest, error: &PageError) -> HttpResponse {
     })
 }
 
-/// Redirects to the sign-in and back; `rejected` is the API's problem code if it rejected the access token. A signed-in user who is
-/// sent there twice in a row would loop, because the API rejects every token that Entra ID issues: they get a page instead.
+/// Redirects to the sign-in and back; `rejected` is the API's problem code if it rejected the access token. A signed-in
+/// user who is sent there twice in a row would loop, because the API rejects every token that Entra ID issues: they get
+/// a page instead.
 async fn require_sign_in(context: &RequestContext, rejected: Option<&String>) -> Result<HttpResponse, PageError> {
     if let Some(account) = context.session.account()
         && force_sign_in(context, &account).await? == ForcedSignIn::Repeated
@@ -110,8 +112,8 @@ async fn require_sign_in(context: &RequestContext, rejected: Option<&String>) ->
     Ok(RequestContext::redirect(&sign_in_href(next.as_ref())))
 }
 
-/// Redirects to a sign-in that meets the API's claims challenge, and back. The user stays signed in meanwhile: other pages may demand
-/// less.
+/// Redirects to a sign-in that meets the API's claims challenge, and back. The user stays signed in meanwhile: other
+/// pages may demand less.
 fn require_step_up(
     context: &RequestContext,
     challenge: &ClaimsChallenge,
@@ -127,8 +129,8 @@ fn require_step_up(
     Ok(RequestContext::redirect(&sign_in_href(next.as_ref())))
 }
 
-/// The page that the browser asked for, with its query unless it sent a form: the seal in that address is for the form alone, and stays
-/// out of links and cookies.
+/// The page that the browser asked for, with its query unless it sent a form: the seal in that address is for the form
+/// alone, and stays out of links and cookies.
 fn requested_page(request: &HttpRequest) -> &str {
     let uri = request.uri();
     match *request.method() {
@@ -175,12 +177,12 @@ struct EntraDetails<'a> {
 
 fn explain(context: &RequestContext, error: &PageError) -> Result<HttpResponse, PageError> {
     let kind = error.kind();
-    let explanation = Explanation::of(kind);
+    let explanation = Explanation::new(kind);
     if explanation.status.is_server_error() {
         log::error!(request_id = context.request_id(), trace_id = context.trace_id(); "{}: {}", explanation.status.as_u16(), log_text(kind, explanation.heading));
     }
     let entra = match kind {
-        ErrorKind::SignInFailed(error) | ErrorKind::ConsentRequired(error) => Some(EntraDetails::of(error)),
+        ErrorKind::SignInFailed(error) | ErrorKind::ConsentRequired(error) => Some(EntraDetails::new(error)),
         _ => None,
     };
     let admin_consent_url = match kind {
@@ -236,8 +238,8 @@ fn add_headers(headers: &mut HeaderMap, kind: &ErrorKind) -> Result<(), PageErro
             let methods = methods.parse().map_err(|_| PageError::from(ErrorKind::Internal))?;
             headers.insert(ALLOW, methods);
         }
-        ErrorKind::Rejected(refusal) => {
-            for (name, value) in refusal.headers() {
+        ErrorKind::Rejected(error) => {
+            for (name, value) in error.headers() {
                 headers.append(name, value);
             }
         }
@@ -268,7 +270,7 @@ fn log_text(kind: &ErrorKind, heading: &str) -> String {
 }
 
 impl<'a> EntraDetails<'a> {
-    fn of(error: &'a EntraError) -> Self {
+    fn new(error: &'a EntraError) -> Self {
         Self {
             code: error.code.map(|code| format!("AADSTS{code}")),
             error: &error.error,

@@ -1,5 +1,5 @@
-//! The redirect URI, `/callback` unless `client.redirect_uri` has another path: the browser comes back from Entra ID. A sign-in works once, in
-//! the browser that began it. Neither `code` nor `state` is ever logged.
+//! The redirect URI, `/callback` unless `client.redirect_uri` has another path: the browser comes back from Entra ID. A
+//! sign-in works once, in the browser that began it. Neither `code` nor `state` is ever logged.
 
 use std::sync::Arc;
 
@@ -39,7 +39,8 @@ pub struct CallbackQuery {
     code: Option<SecretString>,
     error: Option<String>,
     error_description: Option<String>,
-    /// Issuer of the response (RFC 9207). Entra ID does not send it; if it is there, it must be the provider that was asked.
+    /// Issuer of the response (RFC 9207). Entra ID does not send it; if it is there, it must be the provider that was
+    /// asked.
     iss: Option<String>,
     /// `True` after an administrator has consented (Microsoft Learn "Admin consent URI").
     admin_consent: Option<String>,
@@ -105,7 +106,8 @@ pub async fn finish(
         .await
         .map_err(|error| fail(error.into()))?;
     context.session.sign_in(&account);
-    // A session that remembers why it led here was not lost: each further attempt gets the same explanation as the first.
+    // A session that remembers why it led here was not lost: each further attempt gets the same explanation as the
+    // first.
     if !context.session.has_forced_sign_in() {
         sign_ins.loop_guard.record_sign_in(&context.request);
     }
@@ -114,7 +116,8 @@ pub async fn finish(
 }
 
 impl CallbackQuery {
-    /// Whether an administrator comes back from consenting. Anyone may open this address: it signs no one in, and changes nothing here.
+    /// Whether an administrator comes back from consenting. Anyone may open this address: it signs no one in, and
+    /// changes nothing here.
     fn is_admin_consent(&self) -> bool {
         self.code.is_none() && (self.admin_consent.is_some() || self.state.as_deref() == Some(ADMIN_CONSENT_STATE))
     }
@@ -163,7 +166,8 @@ async fn redeem(
     Ok(pools.sign_ins.run(redeem).await?)
 }
 
-/// Whether a sign-in failed because of what the browser sent. Errors of this site, its credential or an outage must not lock any user out.
+/// Whether a sign-in failed because of what the browser sent. Errors of this site, its credential or an outage must not
+/// lock any user out.
 fn counts_as_failure(error: &SignInError) -> bool {
     match error {
         SignInError::Entra(error) => !matches!(
@@ -200,7 +204,8 @@ fn entra_error(context: &RequestContext, error: EntraError) -> PageError {
         error.correlation_id.as_deref().unwrap_or("-")
     );
     if let Some(challenge) = error.claims {
-        // If the sign-in that has just ended was to meet the same challenge, another one is pointless: the session records it as done.
+        // If the sign-in that has just ended was to meet the same challenge, another one is pointless: the session
+        // records it as done.
         context.session.record_step_up();
         return ErrorKind::StepUpRequired(*challenge).into();
     }

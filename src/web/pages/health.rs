@@ -1,8 +1,8 @@
 //! `/health`: for monitoring and load balancers.
 //!
 //! `live`: the process answers. `ready`: the site can serve requests, which it can as soon as it runs and reaches its session store. It stays
-//! ready while Entra ID or the API is down, because it explains that to its visitors; a load balancer that removed it could not.
-//! `/health` itself also probes both.
+//! ready while Entra ID or the API is down, because it explains that to its visitors; a load balancer that removed it
+//! could not. `/health` itself also probes both.
 
 use actix_web::{HttpResponse, HttpResponseBuilder, http::StatusCode, web};
 use futures_util::future::join3;
@@ -16,7 +16,8 @@ pub async fn live() -> HttpResponse {
 }
 
 /// `GET /health/ready`: 503 when this replica does not reach the Redis that stores sessions; another replica may. Includes the state of
-/// the certificate for monitoring. Even an expired certificate does not make the site unready: it can still explain the problem.
+/// the certificate for monitoring. Even an expired certificate does not make the site unready: it can still explain the
+/// problem.
 pub async fn ready(checks: web::Data<HealthChecks>, client: web::Data<ConfidentialClient>) -> HttpResponse {
     let sessions = checks.is_session_store_up().await;
     response(sessions).json(json!({
@@ -45,8 +46,8 @@ pub async fn report(checks: web::Data<HealthChecks>, client: web::Data<Confident
     }))
 }
 
-/// The state of the background threads, such as the one that watches the certificate. A panic there leaves the site able to serve requests,
-/// but monitoring must see it.
+/// The state of the background threads, such as the one that watches the certificate. A panic there leaves the site
+/// able to serve requests, but monitoring must see it.
 fn threads() -> Value {
     let panicked = background::reports().into_iter().filter(|report| report.panics > 0);
     let list = panicked
@@ -54,8 +55,8 @@ fn threads() -> Value {
     json!({ "status": background::status().as_str(), "panicked": list.collect::<Vec<_>>() })
 }
 
-/// How many days the certificate has left, with a status that programs can compare. Also which configured credentials cannot be used and
-/// why, without their paths. A site that authenticates with a federated token has no certificate.
+/// How many days the certificate has left, with a status that programs can compare. Also which configured credentials
+/// cannot be used and why, without their paths. A site that authenticates with a federated token has no certificate.
 fn certificate(client: &ConfidentialClient, expiry_warning_days: i64) -> Value {
     let (now, credential) = (client.now(), client.credential());
     let entries = client.unusable_entries();

@@ -116,8 +116,8 @@ pub async fn start(
     Ok(RequestContext::redirect(request.url.as_str()))
 }
 
-/// Sends a browser that came under another name of this machine to the site's own address. A sign-in that starts under one name and ends under
-/// another would be lost, with its cookie.
+/// Sends a browser that came under another name of this machine to the site's own address. A sign-in that starts under
+/// one name and ends under another would be lost, with its cookie.
 ///
 /// # Errors
 /// When the browser came under another address.

@@ -18,24 +18,24 @@ struct PostPage {
     paragraphs: Vec<String>,
     author: String,
     created: Timestamp,
-    /// When it was changed after it was written.
+    /// When the post was changed, if it was.
     updated: Option<Timestamp>,
     is_own: bool,
-    /// Its author's, or anybody's for an Admin.
+    /// Whether the user is the author, or an Admin.
     may_change: bool,
 }
 
 /// `GET /posts/{id}`
 ///
 /// # Errors
-/// When nobody is signed in, there is no such post, or the API does not answer.
+/// When the visitor is not signed in, the post does not exist, or the API does not answer.
 pub async fn show(user: SignedInUser, id: web::Path<u64>) -> Result<HttpResponse, PageError> {
     let post = user.api().post(id.into_inner()).await?.post;
-    user.context.page("post.html", &PostPage::of(post, &user))
+    user.context.page("post.html", &PostPage::new(post, &user))
 }
 
 impl PostPage {
-    fn of(post: Post, user: &SignedInUser) -> Self {
+    fn new(post: Post, user: &SignedInUser) -> Self {
         Self {
             id: post.id,
             paragraphs: paragraphs(&post.content),
@@ -49,7 +49,7 @@ impl PostPage {
     }
 }
 
-/// Blank lines separate paragraphs; line breaks within one are kept by the style sheet.
+/// Splits at blank lines. The style sheet preserves line breaks within a paragraph.
 fn paragraphs(content: &str) -> Vec<String> {
     let mut all: Vec<String> = Vec::new();
     let mut current: Vec<&str> = Vec::new();
@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn blank_lines_part_paragraphs_and_line_breaks_stay() {
+    fn blank_lines_separate_paragraphs_and_line_breaks_stay() {
         assert_eq!(paragraphs("a\nb\n\n \n  c\r\nd\n"), ["a\nb", "  c\nd"]);
         assert!(paragraphs("\n \n").is_empty());
     }

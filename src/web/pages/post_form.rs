@@ -1,4 +1,5 @@
-//! The form in which posts are written and edited, and how it comes back with the user's text when the post was not saved.
+//! The form in which posts are written and edited, and how it comes back with the user's text when the post was not
+//! saved.
 
 mod rejection;
 
@@ -56,7 +57,8 @@ impl PostForm {
         }
     }
 
-    /// The version that the user edited, if it is one valid ETag: it goes into a header. `*` and a list would match other versions too.
+    /// The version that the user edited, if it is one valid ETag: it goes into a header. `*` and a list would match
+    /// other versions too.
     pub fn etag(&self) -> Option<&str> {
         let is_one = |tag: &&str| {
             let tag = tag.strip_prefix("W/").unwrap_or(tag);
@@ -182,8 +184,8 @@ impl PostFormPage {
         self
     }
 
-    /// Shows the saved post below a draft that was rejected because the post has changed, so that the user decides whether to
-    /// overwrite it.
+    /// Shows the saved post below a draft that was rejected because the post has changed, so that the user decides
+    /// whether to overwrite it.
     pub fn with_current(mut self, current: VersionedPost) -> Self {
         if self.is_stale {
             self.etag = current.etag;
@@ -196,11 +198,13 @@ impl PostFormPage {
     }
 }
 
-/// Answers a form that the API did not accept: saves the text with the reason as a draft, and redirects to the form that shows both. Then Back,
-/// Forward and Reload show the text too, and send nothing again. If the draft cannot be saved, shows the form at once.
+/// Answers a form that the API did not accept: saves the text with the reason as a draft, and redirects to the form
+/// that shows both. Then Back, Forward and Reload show the text too, and send nothing again. If the draft cannot be
+/// saved, shows the form at once.
 ///
 /// # Errors
-/// When another page explains the error, such as that the post is gone or belongs to another user. That page shows the text too.
+/// When another page explains the error, such as that the post is gone or belongs to another user. That page shows the
+/// text too.
 pub async fn not_saved(user: &SignedInUser, form: &PostForm, error: ApiError) -> Result<HttpResponse, PageError> {
     let mut input = form.to_input();
     let Some((status, rejection)) = rejection::rejection(&error) else {
@@ -215,8 +219,8 @@ pub async fn not_saved(user: &SignedInUser, form: &PostForm, error: ApiError) ->
             }
         };
     };
-    // After these two errors the key is of no use. After all others it stays: the API may have created the post all the same, and the form must
-    // not create a second one when it is sent again.
+    // After these two errors the key is of no use. After all others it stays: the API may have created the post all the
+    // same, and the form must not create a second one when it is sent again.
     if matches!(error, ApiError::IdempotencyKeyReused | ApiError::Malformed) {
         input.key.clear();
     }

@@ -1,4 +1,4 @@
-//! `/posts`: the list, newest first, a page at a time.
+//! `/posts`: the list of posts, newest first, in pages.
 
 use actix_web::{HttpResponse, web};
 use serde::{Deserialize, Serialize};
@@ -16,15 +16,16 @@ use crate::web::{
 const PAGE_SIZE: u32 = 20;
 /// Characters of a post's content that the list shows.
 const EXCERPT_CHARS: usize = 260;
-/// Characters of a post's content that the list asks for: more than it shows, since line breaks and indentation count there.
+/// Characters of a post's content that the list requests: more than it shows, because line breaks and indentation count
+/// too.
 const REQUESTED_CHARS: u32 = 400;
 
 /// `/posts?after=CURSOR&by=me`
 #[derive(Debug, Default, Deserialize)]
 pub struct ListQuery {
-    /// Cursor of the page before.
+    /// Cursor of the previous page.
     after: Option<String>,
-    /// `me`: only one's own.
+    /// `me`: only posts of the user.
     by: Option<String>,
 }
 
@@ -57,7 +58,7 @@ struct Card {
 /// `GET /posts`
 ///
 /// # Errors
-/// When nobody is signed in, or the API does not answer.
+/// When the visitor is not signed in, or the API does not answer.
 pub async fn list(user: SignedInUser, query: web::Query<ListQuery>) -> Result<HttpResponse, PageError> {
     let only_mine = query.only_mine();
     let after = query.after.clone().filter(|cursor| !cursor.is_empty());
@@ -75,7 +76,7 @@ pub async fn list(user: SignedInUser, query: web::Query<ListQuery>) -> Result<Ht
         posts: found
             .posts
             .into_iter()
-            .map(|post| Card::of(post, user.account.user()))
+            .map(|post| Card::new(post, user.account.user()))
             .collect(),
         total: found.total,
         only_mine,
@@ -103,7 +104,7 @@ fn href(only_mine: bool, after: Option<&str>) -> String {
 }
 
 impl Card {
-    fn of(post: Post, reader: UserKey) -> Self {
+    fn new(post: Post, reader: UserKey) -> Self {
         Self {
             id: post.id,
             excerpt: excerpt(&post.content, post.truncated),
@@ -115,28 +116,29 @@ impl Card {
     }
 }
 
-/// What to call the author of a post.
+/// The name of the author to show.
 pub fn author_name(post: &Post) -> String {
     let name = post.author.as_ref().and_then(|author| author.display_name.clone());
     name.filter(|name| !name.trim().is_empty())
         .unwrap_or_else(|| "Unknown user".to_owned())
 }
 
-/// Whether the reader wrote it.
+/// Whether the reader wrote the post.
 pub fn is_own(post: &Post, reader: UserKey) -> bool {
     post.author.as_ref().is_some_and(|author| author.is(reader))
 }
 
-/// Whether the API, which has just sent the post, would take a change of it from this user.
+/// Whether the API would accept a change of the post from this user. The post has just come from the API, so the user's
+/// rights are cached.
 pub fn may_change(post: &Post, user: &SignedInUser) -> bool {
     let rights = user.api().cached_rights().unwrap_or(Rights::Write);
     rights.may_change(is_own(post, user.account.user()))
 }
 
-/// Why this user may not change the post.
+/// Checks that this user may change the post.
 ///
 /// # Errors
-/// When the user may not.
+/// The reason why not.
 pub fn require_change(post: &Post, user: &SignedInUser) -> Result<(), PageError> {
     if may_change(post, user) {
         return Ok(());
@@ -149,15 +151,15 @@ pub fn require_change(post: &Post, user: &SignedInUser) -> Result<(), PageError>
     })
 }
 
-/// The beginning of a text on one line, cut between words. `goes_on` says that there is more than `content`.
-fn excerpt(content: &str, goes_on: bool) -> String {
+/// The beginning of a text on one line, cut between words. `is_truncated` says that the text is longer than `content`.
+fn excerpt(content: &str, is_truncated: bool) -> String {
     let mut text = String::new();
     let mut chars = 0;
     for word in content.split_whitespace() {
         let length = word.chars().count() + 1;
         if chars + length > EXCERPT_CHARS {
             let room = EXCERPT_CHARS.saturating_sub(chars);
-            // A first word longer than the whole excerpt is cut, others are left out.
+            // A first word that is longer than the excerpt is cut; other words are omitted.
             if text.is_empty() {
                 text.extend(word.chars().take(room));
             }
@@ -169,7 +171,7 @@ fn excerpt(content: &str, goes_on: bool) -> String {
         text.push_str(word);
         chars += length;
     }
-    if goes_on {
+    if is_truncated {
         text.push('…');
     }
     text

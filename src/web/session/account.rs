@@ -12,7 +12,8 @@ use crate::{
     web::storage::{random_id, redis::RecordName},
 };
 
-/// Name of the session entry with the signed-in account; the session store tells signed-in sessions from anonymous ones by it.
+/// Name of the session entry with the signed-in account; the session store tells signed-in sessions from anonymous ones
+/// by it.
 pub const ACCOUNT: &str = "account";
 
 /// Names the tokens of one sign-in in the token store. Never leaves the server.
@@ -27,14 +28,14 @@ impl Ticket {
 
     /// The name of its records in Redis.
     pub fn name(&self) -> RecordName {
-        RecordName::of(&self.0)
+        RecordName::hash(&self.0)
     }
 }
 
 impl UserKey {
     /// The name of records about the user in Redis.
     pub fn name(self) -> RecordName {
-        RecordName::of(&format!("{} {}", self.tenant_id, self.object_id))
+        RecordName::hash(&format!("{} {}", self.tenant_id, self.object_id))
     }
 }
 
@@ -64,7 +65,8 @@ pub struct Account {
     /// `sid`: the session at the provider, which the provider names when that session ends.
     #[serde(default)]
     pub provider_session_id: Option<String>,
-    /// Whether the access token's app roles seem to allow reading only. Decides what pages offer until the API has answered.
+    /// Whether the access token's app roles seem to allow reading only. Decides what pages offer until the API has
+    /// answered.
     #[serde(default)]
     pub seems_reader: bool,
     /// When the user signed in.

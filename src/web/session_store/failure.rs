@@ -1,7 +1,7 @@
 //! Reports failures of a request's session to the code that answers the request.
 //!
-//! The session middleware would answer such a failure itself, without the pages and headers of this site. So the store reports success to it,
-//! and records the failure here.
+//! The session middleware would answer such a failure itself, without the pages and headers of this site. So the store
+//! reports success to it, and records the failure here.
 
 use std::{cell::Cell, future::Future};
 

@@ -1,4 +1,5 @@
-//! Sessions in this process. They are bounded, and end after a time without use and in any case after their longest lifetime.
+//! Sessions in this process. They are bounded, and end after a time without use and in any case after their longest
+//! lifetime.
 
 use std::{
     sync::{
@@ -40,8 +41,8 @@ pub struct MemorySessions {
     signed_in: Cache<String, Record>,
     by_user: SessionIndex<UserKey>,
     by_provider_session: SessionIndex<ProviderSession>,
-    /// Most sessions of one user. Beyond that, the user's own least recently used session ends, so that a user who signs in over and over does not
-    /// push out others.
+    /// Most sessions of one user. Beyond that, the user's own least recently used session ends, so that a user who
+    /// signs in over and over does not push out others.
     per_user: usize,
     /// Counts uses, to order them.
     uses: Arc<AtomicU64>,
@@ -57,7 +58,8 @@ struct Record {
 }
 
 impl MemorySessions {
-    /// A store for `max_sessions` anonymous and as many signed-in sessions. The least recently used ones go first, and their tokens with them.
+    /// A store for `max_sessions` anonymous and as many signed-in sessions. The least recently used ones go first, and
+    /// their tokens with them.
     pub fn new(
         max_sessions: u64,
         per_user: usize,
@@ -76,7 +78,8 @@ impl MemorySessions {
         }
     }
 
-    /// Loads a session, which counts as use. A session whose sign-in was revoked does not count, even if it was saved after that.
+    /// Loads a session, which counts as use. A session whose sign-in was revoked does not count, even if it was saved
+    /// after that.
     pub fn load(&self, id: &str) -> Option<State> {
         let record = self.signed_in.get(id).or_else(|| self.anonymous.get(id))?;
         // Cannot fail: like these sessions, the list is in memory.
@@ -368,12 +371,12 @@ mod tests {
         let alive: Vec<_> = (0..20)
             .map(|user| store.signed_in.contains_key(&user.to_string()))
             .collect();
-        let kept: Vec<_> = tickets
+        let have_tokens: Vec<_> = tickets
             .iter()
             .map(|ticket| tokens.get(ticket).unwrap().is_some())
             .collect();
         assert_eq!(alive.iter().filter(|is_alive| **is_alive).count(), 5);
-        assert_eq!(alive, kept);
+        assert_eq!(alive, have_tokens);
     }
 
     #[test]

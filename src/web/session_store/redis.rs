@@ -1,5 +1,5 @@
-//! Sessions in Redis: sealed records under a digest of their id, and sets with the sessions of each user and of each session at the provider. Calls
-//! block.
+//! Sessions in Redis: sealed records under a digest of their id, and sets with the sessions of each user and of each
+//! session at the provider. Calls block.
 
 use std::sync::Arc;
 
@@ -34,9 +34,10 @@ pub struct RedisSessions {
 }
 
 impl RedisSessions {
-    /// Loads a session, which counts as use. The record alone does not suffice: an attacker may have restored one that had ended.
+    /// Loads a session, which counts as use. The record alone does not suffice: an attacker may have restored one that
+    /// had ended.
     pub fn load(&self, id: &str) -> Result<Option<State>, StoreError> {
-        let name = RecordName::of(id);
+        let name = RecordName::hash(id);
         let Some(json) = self.redis.get_and_extend(SESSION, &name, self.lifetime.idle)? else {
             return Ok(None);
         };
@@ -58,7 +59,7 @@ impl RedisSessions {
     /// Saves a new session.
     pub fn save(&self, id: &str, mut state: State) -> Result<(), StoreError> {
         state.insert(STARTED.to_owned(), Utc::now().to_rfc3339());
-        let name = RecordName::of(id);
+        let name = RecordName::hash(id);
         self.redis.put(SESSION, &name, &json(&state), self.lifetime.idle)?;
         let Some(account) = Account::in_state(&state) else {
             return Ok(());
@@ -79,12 +80,12 @@ impl RedisSessions {
     /// Changes a session. Returns `false` when it no longer exists.
     pub fn update(&self, id: &str, state: &State) -> Result<bool, StoreError> {
         self.redis
-            .replace(SESSION, &RecordName::of(id), &json(state), self.lifetime.idle)
+            .replace(SESSION, &RecordName::hash(id), &json(state), self.lifetime.idle)
     }
 
     /// Deletes a session. Returns `false` when it did not exist.
     pub fn delete(&self, id: &str) -> Result<bool, StoreError> {
-        self.end(&RecordName::of(id)).map(|(existed, _)| existed)
+        self.end(&RecordName::hash(id)).map(|(existed, _)| existed)
     }
 
     /// Ends every session that belongs to a session at the provider, and returns the tickets of their sign-ins.
@@ -111,7 +112,8 @@ impl RedisSessions {
         Ok(tickets)
     }
 
-    /// Ends the session whose record has this name, and deletes its tokens. Returns whether it existed, and the ticket of its sign-in.
+    /// Ends the session whose record has this name, and deletes its tokens. Returns whether it existed, and the ticket
+    /// of its sign-in.
     fn end(&self, name: &RecordName) -> Result<(bool, Option<Ticket>), StoreError> {
         let json = self.redis.get(SESSION, name)?;
         let state = json.and_then(|json| serde_json::from_slice::<State>(&json).ok());
@@ -137,7 +139,8 @@ impl RedisSessions {
         }
         let mut alive = Vec::new();
         for name in members.into_iter().filter(|name| name != newest) {
-            // Each use extends a session by the same time, so the session with the least time left was used least recently.
+            // Each use extends a session by the same time, so the session with the least time left was used least
+            // recently.
             match self.redis.remaining_lifetime(SESSION, &name)? {
                 Some(left) => alive.push((left, name)),
                 None => self.redis.remove_members(OF_USER, &set, &[name.as_str()])?,
@@ -163,7 +166,7 @@ impl RedisSessions {
 }
 
 fn of_provider(ProviderSession { issuer, sid }: &ProviderSession) -> RecordName {
-    RecordName::of(&format!("{issuer} {sid}"))
+    RecordName::hash(&format!("{issuer} {sid}"))
 }
 
 fn json(state: &State) -> Vec<u8> {

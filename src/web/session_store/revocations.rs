@@ -1,11 +1,12 @@
 //! The list of revoked sign-ins. Entries live longer than any session can.
 //!
-//! An ended session is deleted, but a deleted record can come back: an attacker with write access to Redis can restore an old record, whose seal is
-//! still valid. And a form that was opened before *sign out everywhere* still has its seal. So sessions and seals are checked against this list.
+//! An ended session is deleted, but a deleted record can come back: an attacker with write access to Redis can restore
+//! an old record, whose seal is still valid. And a form that was opened before *sign out everywhere* still has its
+//! seal. So sessions and seals are checked against this list.
 //!
-//! The list is in Redis for all replicas. Each replica also caches what it has revoked or has read from the list. An attacker who deletes the list and
-//! restores a record gains a session only on replicas that have not seen the sign-out, and only until the session's longest lifetime is over, which is
-//! in the sealed record.
+//! The list is in Redis for all replicas. Each replica also caches what it has revoked or has read from the list. An
+//! attacker who deletes the list and restores a record gains a session only on replicas that have not seen the
+//! sign-out, and only until the session's longest lifetime is over, which is in the sealed record.
 
 use std::time::Duration;
 
@@ -118,8 +119,8 @@ impl RevocationList {
         Ok(self.is_cached(user, signed_in_at, session))
     }
 
-    /// The time to record for a sign-in of `user` that succeeds now. It is later than every *sign out everywhere* so far, whichever replica's clock
-    /// that came from.
+    /// The time to record for a sign-in of `user` that succeeds now. It is later than every *sign out everywhere* so
+    /// far, whichever replica's clock that came from.
     ///
     /// # Errors
     /// When Redis does not answer.
@@ -181,7 +182,7 @@ mod tests {
             tenant_id: Uuid::nil(),
             object_id: Uuid::nil(),
         };
-        let [ended, other] = ["a", "b"].map(RecordName::of);
+        let [ended, other] = ["a", "b"].map(RecordName::hash);
         revocations.revoke_session(user, &ended).unwrap();
         assert!(revocations.is_revoked(user, Utc::now(), Some(&ended)).unwrap());
         assert!(!revocations.is_revoked(user, Utc::now(), Some(&other)).unwrap());

@@ -1,8 +1,8 @@
-//! A budget of failed sign-ins for each address. Each costs a request to Entra and a signature, by a vault perhaps, which
-//! counts them: whoever invents codes by the thousand must not use up what others need.
+//! Limits failed sign-ins per client address. Each sign-in costs a request to Entra ID and a signature, possibly in a
+//! vault with a quota: a client that makes up codes by the thousand must not use up what others need.
 //!
-//! Whether a code is good is known only after Entra was asked. So a sign-in reserves a part of the budget before, and gives it
-//! back unless it fails: however many come at once, no more than the budget allows are tried.
+//! Only Entra ID knows whether a code is valid. So a sign-in reserves a part of the budget before Entra ID is asked,
+//! and returns it unless it fails: however many arrive at once, no more are tried than may fail.
 
 use std::{
     collections::VecDeque,
@@ -17,13 +17,13 @@ use tokio::sync::Notify;
 
 use crate::serve::{Source, TrustedProxies};
 
-/// Failures within [`WINDOW`] from one address: more than people make who share one.
+/// Most failures within [`WINDOW`] from one address: more than users behind one shared address cause.
 const MAX_FAILURES: usize = 30;
 /// How long a failure counts.
 const WINDOW: Duration = Duration::from_mins(1);
-/// How long a sign-in waits for the outcome of others from its address that have reserved all that is left.
+/// How long a sign-in waits for others from its address that have reserved the rest of the budget.
 const WAIT: Duration = Duration::from_secs(15);
-/// Most addresses remembered.
+/// Most addresses that have a budget.
 const MAX_SOURCES: u64 = 20_000;
 
 /// The budgets of all addresses.
@@ -35,31 +35,31 @@ pub struct FailureLimit {
 #[derive(Default)]
 struct Budget {
     used: Mutex<Used>,
-    /// A reservation was given back, or has become a failure.
+    /// Signals that a reservation was returned, or has become a failure.
     settled: Notify,
 }
 
 #[derive(Default)]
 struct Used {
-    /// When each of the failures that still count happened, the oldest first.
+    /// Times of the failures that still count, the oldest first.
     failures: VecDeque<Instant>,
     /// Sign-ins whose outcome is not known yet.
     reserved: usize,
 }
 
-/// A part of an address's budget. Dropped without [`Reservation::fail`], it is given back.
+/// A part of an address's budget. Dropping it without [`Reservation::fail`] returns it.
 pub struct Reservation(Option<Arc<Budget>>);
 
 /// Why nothing can be reserved.
-enum Full {
-    /// The failures alone use the budget up, for so long.
-    Failures(Duration),
-    /// The failures and the sign-ins under way.
-    UnderWay,
+enum Exhausted {
+    /// By failures alone, for this long.
+    ByFailures(Duration),
+    /// By failures and sign-ins in progress.
+    InProgress,
 }
 
 impl FailureLimit {
-    /// All full. `proxies` say for whom they ask.
+    /// Full budgets for all addresses. `proxies` may name the client that they forward a request for.
     pub fn new(proxies: TrustedProxies) -> Self {
         let budgets = Cache::builder()
             .max_capacity(MAX_SOURCES)
@@ -70,10 +70,10 @@ impl FailureLimit {
         }
     }
 
-    /// Reserves one failure for the address that sent `request`; waits a little for others that are under way.
+    /// Reserves one failure for the address that sent `request`. Waits briefly for sign-ins in progress.
     ///
     /// # Errors
-    /// The seconds to wait, when the address has used its failures up.
+    /// The seconds to wait, when the address has used up its budget.
     pub async fn reserve(&self, request: &HttpRequest) -> Result<Reservation, u64> {
         let Some(source) = self.source(request) else {
             return Ok(Reservation(None));
@@ -81,21 +81,21 @@ impl FailureLimit {
         let budget = self.budgets.get_with(source, Arc::default);
         let wait = timeout(WAIT, async {
             loop {
-                // Enabled before the look, so that nothing that is settled in between is missed.
+                // Enabled before the attempt, so that no signal in between is missed.
                 let settled = budget.settled.notified();
                 tokio::pin!(settled);
                 settled.as_mut().enable();
                 match budget.try_reserve(Instant::now()) {
                     Ok(()) => return Ok(()),
-                    Err(Full::Failures(left)) => return Err(left),
-                    Err(Full::UnderWay) => settled.await,
+                    Err(Exhausted::ByFailures(left)) => return Err(left),
+                    Err(Exhausted::InProgress) => settled.await,
                 }
             }
         });
         match wait.await.unwrap_or(Err(WINDOW)) {
             Ok(()) => Ok(Reservation(Some(budget))),
             Err(left) => {
-                log::warn!("too many sign-ins from one address failed: no more are tried for a while");
+                log::warn!("too many sign-ins from one address failed: further ones are rejected for a while");
                 Err(left.as_secs().max(1))
             }
         }
@@ -108,7 +108,7 @@ impl FailureLimit {
 }
 
 impl Budget {
-    fn try_reserve(&self, now: Instant) -> Result<(), Full> {
+    fn try_reserve(&self, now: Instant) -> Result<(), Exhausted> {
         let mut used = self.used();
         while used
             .failures
@@ -120,12 +120,12 @@ impl Budget {
         if let Some(oldest) = used.failures.front()
             && used.failures.len() >= MAX_FAILURES
         {
-            return Err(Full::Failures(
+            return Err(Exhausted::ByFailures(
                 WINDOW.saturating_sub(now.saturating_duration_since(*oldest)),
             ));
         }
         if used.failures.len() + used.reserved >= MAX_FAILURES {
-            return Err(Full::UnderWay);
+            return Err(Exhausted::InProgress);
         }
         used.reserved += 1;
         Ok(())
@@ -140,13 +140,12 @@ impl Budget {
     }
 
     fn used(&self) -> MutexGuard<'_, Used> {
-        // Nothing that holds the lock can leave it half changed.
         self.used.lock()
     }
 }
 
 impl Reservation {
-    /// The sign-in has failed, by what the browser brought.
+    /// Counts the sign-in as failed, because of what the browser sent.
     pub fn fail(mut self) {
         if let Some(budget) = self.0.take() {
             budget.settle(Some(Instant::now()));
@@ -197,7 +196,7 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn what_succeeds_gives_its_part_back() {
+    async fn a_successful_sign_in_returns_its_reservation() {
         let failures = failures();
         for _ in 0..MAX_FAILURES * 3 {
             drop(failures.reserve(&from("192.0.2.1:1")).await.ok().unwrap());
@@ -205,7 +204,7 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn of_many_at_once_no_more_are_tried_than_may_fail() {
+    async fn of_many_sign_ins_at_once_no_more_are_tried_than_may_fail() {
         let failures = failures();
         let request = from("192.0.2.1:1");
         let mut tried = Vec::new();
@@ -223,7 +222,7 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn who_waits_goes_on_when_others_succeed() {
+    async fn a_waiting_sign_in_continues_when_others_succeed() {
         let failures = failures();
         let request = from("192.0.2.1:1");
         let mut tried = Vec::new();

@@ -1,5 +1,5 @@
-//! Stops a browser that signs in over and over because its session is lost each time, as behind a load balancer whose replicas share no
-//! sessions. Entra ID signs the user in without a click, so the browser would loop forever.
+//! Stops a browser that signs in over and over because its session is lost each time, as behind a load balancer whose
+//! replicas share no sessions. Entra ID signs the user in without a click, so the browser would loop forever.
 
 use actix_web::{HttpRequest, cookie::Cookie};
 use chrono::{DateTime, Duration, Utc};
@@ -13,7 +13,8 @@ const WINDOW: Duration = Duration::minutes(1);
 /// What the name of the cookie ends with.
 const NAME: &str = "signed-in";
 
-/// Stores the times of a browser's sign-ins in a cookie of the browser, because what the site stores is what may be lost.
+/// Stores the times of a browser's sign-ins in a cookie of the browser, because what the site stores is what may be
+/// lost.
 pub struct SignInLoopGuard {
     cookies: SealedCookies,
 }

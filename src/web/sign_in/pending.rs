@@ -1,7 +1,9 @@
-//! Sign-ins that browsers have begun at Entra ID and not completed. Each is in a sealed cookie of the browser that began it.
+//! Sign-ins that browsers have begun at Entra ID and not completed. Each is in a sealed cookie of the browser that
+//! began it.
 //!
-//! They are not in the session: tabs that begin at the same moment would overwrite each other's sign-ins, a restart would lose all of
-//! them, and strangers who begin sign-ins by the thousand would push other users' sign-ins out of memory.
+//! They are not in the session: tabs that begin at the same moment would overwrite each other's sign-ins, a restart
+//! would lose all of them, and strangers who begin sign-ins by the thousand would push other users' sign-ins out of
+//! memory.
 
 use std::time::Duration as StdDuration;
 
@@ -39,8 +41,8 @@ pub struct PendingCookie {
     pub started_at: DateTime<Utc>,
 }
 
-/// Encoded in few bytes, because a browser that restores its tabs begins many sign-ins: microseconds since 1970, the two secrets without
-/// their base64url, and the path.
+/// Encoded in few bytes, because a browser that restores its tabs begins many sign-ins: microseconds since 1970, the
+/// two secrets without their base64url, and the path.
 impl PendingCookie {
     fn to_bytes(&self) -> Option<Vec<u8>> {
         let secret = |text: &str| {
@@ -95,8 +97,8 @@ impl PendingSignIns {
         }
     }
 
-    /// Stores a sign-in in the browser that sent `request`, and removes those that are too old or too many. `None` when it cannot be
-    /// sealed.
+    /// Stores a sign-in in the browser that sent `request`, and removes those that are too old or too many. `None` when
+    /// it cannot be sealed.
     pub fn begin(&self, request: &HttpRequest, state: &str, pending: &PendingCookie) -> Option<()> {
         let cookie = self.cookies.seal(self.name_of(state), &pending.to_bytes()?, LIFETIME)?;
         self.retain_newest(MAX_PENDING - 1, request);

@@ -1,8 +1,8 @@
-//! Under which address a browser came, and whether it is the site's own.
+//! Checks whether a browser opened the site under its own address.
 //!
-//! Everything that the site says of itself (redirect URI, cookies, HSTS, which origin's forms are taken) follows from
-//! `client.public_url` and never from a request. A browser that came by another address would sign in there for nothing:
-//! its sign-in would come back to the public URL, where it has no cookie.
+//! The site's redirect URI, cookies, HSTS and accepted form origin follow from `client.public_url`, never from a
+//! request. A browser that came under another address would sign in there in vain: Entra ID would send it to the public
+//! URL, where it has no cookie.
 
 use actix_web::{
     HttpRequest,
@@ -15,21 +15,21 @@ use crate::{loopback::is_loopback, serve::TrustedProxies};
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
-/// How a browser came.
+/// How the address that the browser used compares with the site's own.
 #[derive(Debug, PartialEq, Eq)]
 pub enum OriginCheck {
-    /// By the site's own address, or it does not say.
+    /// It is the site's own, or the request names none.
     Matches,
-    /// By another name of this machine, such as `127.0.0.1` for `localhost`: cookies would be lost, but it is plain where
-    /// it should go.
+    /// It is another name of this machine, such as `127.0.0.1` for `localhost`. Cookies would be lost, but a redirect
+    /// solves that.
     LoopbackAlias,
-    /// By an address that is not the site's, such as `http://10.0.0.7:5000`.
+    /// It is not the site's, such as `http://10.0.0.7:5000`.
     Mismatch(String),
-    /// By something that is no address.
+    /// It is not an address.
     Invalid,
 }
 
-/// How the browser that sent `request` came to the site at `public_url`.
+/// Compares the origin of `request` with that of `public_url`.
 pub fn check_origin(request: &HttpRequest, public_url: &Url, proxies: &TrustedProxies) -> OriginCheck {
     let peer = request.peer_addr().map(|peer| peer.ip());
     let forwarded = |header| proxies.forwarded(peer, request.headers(), &header);
@@ -40,12 +40,12 @@ pub fn check_origin(request: &HttpRequest, public_url: &Url, proxies: &TrustedPr
     let Some(host) = forwarded(FORWARDED_HOST).or(named) else {
         return OriginCheck::Matches;
     };
-    // Without a proxy that says, nobody knows whether the browser used TLS.
+    // Only a proxy can say whether the browser used TLS.
     let scheme = forwarded(FORWARDED_PROTO).map_or_else(|| public_url.scheme().to_owned(), str::to_ascii_lowercase);
     let Some(used) = origin(&scheme, host) else {
         return OriginCheck::Invalid;
     };
-    // A proxy may leave the port out; one that is named is where the browser looks for the site.
+    // A proxy may omit the port. If there is one, it is the port that the browser used.
     let is_own_port = !names_a_port(host) || used.port_or_known_default() == public_url.port_or_known_default();
     if used.host() == public_url.host() && used.scheme() == public_url.scheme() && is_own_port {
         OriginCheck::Matches
@@ -56,13 +56,13 @@ pub fn check_origin(request: &HttpRequest, public_url: &Url, proxies: &TrustedPr
     }
 }
 
-/// Of a host as a request names it, IPv6 in brackets.
+/// Whether `host`, with IPv6 in brackets, ends with a port.
 fn names_a_port(host: &str) -> bool {
     host.rsplit_once(':')
         .is_some_and(|(_, port)| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-/// `None` when the two are more, or less, than an origin.
+/// `None` when scheme and host do not form an origin.
 fn origin(scheme: &str, host: &str) -> Option<Url> {
     let url = Url::parse(&format!("{scheme}://{host}/")).ok()?;
     let is_origin = matches!(scheme, "http" | "https")
@@ -81,7 +81,7 @@ mod tests {
 
     use super::*;
 
-    /// By these headers, from a proxy that is trusted or a stranger.
+    /// The check of a request with these headers, from a trusted proxy or from a stranger.
     fn came(public_url: &str, headers: &[(&'static str, &str)], is_trusted: bool) -> OriginCheck {
         let mut request = TestRequest::default().peer_addr("10.0.0.1:1".parse().expect("an address"));
         for header in headers {
@@ -96,7 +96,7 @@ mod tests {
         check_origin(&request.to_http_request(), &public_url, &TrustedProxies::new(&proxies))
     }
 
-    fn elsewhere(origin: &str) -> OriginCheck {
+    fn mismatch(origin: &str) -> OriginCheck {
         OriginCheck::Mismatch(origin.to_owned())
     }
 
@@ -108,15 +108,15 @@ mod tests {
             ("blog.example.com", OriginCheck::Matches),
             ("BLOG.example.com", OriginCheck::Matches),
             ("blog.example.com:443", OriginCheck::Matches),
-            ("blog.example.com:8443", elsewhere("https://blog.example.com:8443")),
-            ("blog.example.com.", elsewhere("https://blog.example.com.")),
-            ("evil.example", elsewhere("https://evil.example")),
+            ("blog.example.com:8443", mismatch("https://blog.example.com:8443")),
+            ("blog.example.com.", mismatch("https://blog.example.com.")),
+            ("evil.example", mismatch("https://evil.example")),
             (
                 "blog.example.com.evil.example",
-                elsewhere("https://blog.example.com.evil.example"),
+                mismatch("https://blog.example.com.evil.example"),
             ),
-            ("10.0.0.7:5000", elsewhere("https://10.0.0.7:5000")),
-            ("localhost", elsewhere("https://localhost")),
+            ("10.0.0.7:5000", mismatch("https://10.0.0.7:5000")),
+            ("localhost", mismatch("https://localhost")),
             ("user@blog.example.com", OriginCheck::Invalid),
             ("blog.example.com/path", OriginCheck::Invalid),
             ("blog.example.com?q", OriginCheck::Invalid),
@@ -126,22 +126,22 @@ mod tests {
         ] {
             assert_eq!(came(BLOG, &[("Host", host)], false), expected, "{host:?}");
         }
-        assert_eq!(came(BLOG, &[], false), OriginCheck::Matches, "no browser");
+        assert_eq!(came(BLOG, &[], false), OriginCheck::Matches, "not a browser");
     }
 
     #[test]
-    fn names_of_this_machine_are_told_from_each_other() {
+    fn names_of_this_machine_are_distinguished() {
         let local = "http://localhost:5000/";
         assert_eq!(came(local, &[("Host", "localhost:5000")], false), OriginCheck::Matches);
         assert_eq!(
             came(local, &[("Host", "localhost")], false),
             OriginCheck::Matches,
-            "a proxy left the port out"
+            "a proxy omitted the port"
         );
         for port in ["localhost:8080", "127.0.0.1:8080"] {
             assert_eq!(
                 came(local, &[("Host", port)], false),
-                elsewhere(&format!("http://{port}")),
+                mismatch(&format!("http://{port}")),
                 "{port}"
             );
         }
@@ -154,12 +154,12 @@ mod tests {
         }
         assert_eq!(
             came(local, &[("Host", "laptop:5000")], false),
-            elsewhere("http://laptop:5000")
+            mismatch("http://laptop:5000")
         );
     }
 
     #[test]
-    fn what_is_forwarded_counts_from_a_trusted_proxy_only() {
+    fn forwarded_headers_count_from_a_trusted_proxy_only() {
         let inside = ("Host", "127.0.0.1:5000");
         let headers = [
             inside,
@@ -167,20 +167,20 @@ mod tests {
             ("X-Forwarded-Proto", "https"),
         ];
         assert_eq!(came(BLOG, &headers, true), OriginCheck::Matches);
-        assert_eq!(came(BLOG, &headers, false), elsewhere("https://127.0.0.1:5000"));
+        assert_eq!(came(BLOG, &headers, false), mismatch("https://127.0.0.1:5000"));
 
         let forged = [
             ("Host", "blog.example.com"),
             ("X-Forwarded-Host", "evil.example"),
             ("X-Forwarded-Proto", "http"),
         ];
-        assert_eq!(came(BLOG, &forged, false), OriginCheck::Matches, "a stranger's word");
-        assert_eq!(came(BLOG, &forged, true), elsewhere("http://evil.example"));
+        assert_eq!(came(BLOG, &forged, false), OriginCheck::Matches, "from a stranger");
+        assert_eq!(came(BLOG, &forged, true), mismatch("http://evil.example"));
 
         let plain = [("Host", "blog.example.com"), ("X-Forwarded-Proto", "http")];
         assert_eq!(
             came(BLOG, &plain, true),
-            elsewhere("http://blog.example.com"),
+            mismatch("http://blog.example.com"),
             "cookies would not come back"
         );
         let chain = [

@@ -1,15 +1,15 @@
-//! Where to go after signing in: a path on this site, never another's (open redirect).
+//! The page to open after a sign-in: a path on this site, never on another one (open redirect).
 
 use url::Url;
 
-/// Longest path taken, in bytes: up to eight are in cookies, which come with every request.
+/// Longest accepted path, in bytes: up to eight of them are in cookies, which browsers send with every request.
 const MAX_LENGTH: usize = 300;
 
-/// Pages that are part of signing in and out: returning to one would loop. [`crate::web::state::Site::return_path`] adds the path of
+/// Pages that are part of signing in and out: returning to one would loop. `Addresses::return_path` adds the path of
 /// the redirect URI.
-const NOT_BACK_TO: [&str; 3] = ["/login", "/callback", "/logout"];
+const EXCLUDED: [&str; 3] = ["/login", "/callback", "/logout"];
 
-/// A path, with query, on this site.
+/// A path on this site, with its query.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReturnPath(String);
 
@@ -19,7 +19,7 @@ impl ReturnPath {
         Self("/".to_owned())
     }
 
-    /// Takes a path that every browser reads as one on this site; anything doubtful is `None`.
+    /// Accepts a path that every browser resolves on this site; `None` for anything doubtful.
     pub fn parse(text: &str) -> Option<Self> {
         let plain = text.len() <= MAX_LENGTH && text.bytes().all(|b| b.is_ascii_graphic() && b != b'\\' && b != b'#');
         if !plain || !text.starts_with('/') {
@@ -29,13 +29,13 @@ impl ReturnPath {
         if path.contains("//") || !path.split('/').all(is_ordinary) {
             return None;
         }
-        if NOT_BACK_TO.contains(&path) || !stays_on_the_site(text) {
+        if EXCLUDED.contains(&path) || !stays_on_the_site(text) {
             return None;
         }
         Some(Self(text.to_owned()))
     }
 
-    /// The path alone.
+    /// The path without its query.
     pub fn without_query(&self) -> &str {
         self.0.split_once('?').map_or(&self.0, |(path, _)| path)
     }
@@ -46,14 +46,15 @@ impl ReturnPath {
     }
 }
 
-/// Encoded slashes, dots and control characters are in no address of ours, and some intermediaries decode them.
+/// Rejects encoded slashes, dots and control characters: no path of this site has them, and some intermediaries decode
+/// them.
 fn is_ordinary(segment: &str) -> bool {
     let lower = segment.to_ascii_lowercase();
     let hidden = ["%2f", "%5c", "%2e", "%0", "%1"].iter().any(|bad| lower.contains(bad));
     !hidden && segment != "." && segment != ".."
 }
 
-/// The last word has the algorithm that browsers use (WHATWG URL).
+/// Resolves the path as browsers do (WHATWG URL).
 fn stays_on_the_site(text: &str) -> bool {
     let Ok(site) = Url::parse("https://site.invalid/") else {
         return false;
@@ -66,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pages_of_this_site_are_taken() {
+    fn pages_of_this_site_are_accepted() {
         for path in [
             "/",
             "/posts",
@@ -80,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn no_spelling_of_another_site_is_taken() {
+    fn no_spelling_of_another_site_is_accepted() {
         let long = format!("/{}", "a".repeat(MAX_LENGTH));
         let attempts = [
             "",

@@ -1,5 +1,6 @@
-//! A first guess at what a user may do, from the access token that the site holds for the API: what a page offers before the API
-//! has said anything. Never a decision: the token is not validated here, and only the API knows whether its roles count.
+//! Guesses what a user may do from the access token for the API, so that pages know what to offer before the API has
+//! answered. Never use it for a decision: the token is not validated here, and only the API knows whether its roles
+//! count.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -13,8 +14,8 @@ struct Claims {
     roles: Vec<String>,
 }
 
-/// Whether the token's app roles would allow reading and nothing else. `false` for a token without roles, or one that cannot be
-/// read: tokens are opaque to clients (Microsoft Learn, "Access tokens").
+/// Whether the token's app roles allow reading only. `false` for a token without roles, and for one that cannot be
+/// parsed: tokens are opaque to clients (Microsoft Learn, "Access tokens").
 pub fn allow_reading_only(access_token: &SecretString) -> bool {
     let claims = access_token
         .expose_secret()

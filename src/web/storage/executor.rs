@@ -2,7 +2,8 @@
 
 use super::redis::{RedisStore, StoreError};
 
-/// Runs work on sessions, tokens or drafts: in place while they are in memory, on the threads of Redis when they are there.
+/// Runs work on sessions, tokens or drafts: in place while they are in memory, on the threads of Redis when they are
+/// there.
 #[derive(Clone)]
 pub struct StorageExecutor(Option<RedisStore>);
 

@@ -1,8 +1,8 @@
-//! The keys of `client.cookie_key`: the first one seals and signs, every one opens and verifies, so that a key can be
-//! replaced while what the one before sealed is still about.
+//! The keys of `client.cookie_key`. The first one seals and signs; all of them open and verify, so that a key can be
+//! replaced while data sealed with the previous one is still in use.
 //!
-//! What is sealed (AES-256-GCM) can be neither read nor changed by whoever holds it, nor moved to another place: a name
-//! goes into the seal.
+//! Sealed data (AES-256-GCM) cannot be read or changed without a key, nor moved to another place: a name is part of the
+//! seal.
 
 use actix_web::cookie::Key;
 use openssl::{
@@ -13,17 +13,18 @@ use openssl::{
 use secrecy::{ExposeSecret as _, SecretString};
 use zeroize::Zeroizing;
 
-/// Bytes of the nonce (NIST SP 800-38D §8.2.2: random, 96 bits).
+/// Length of the nonce in bytes (NIST SP 800-38D §8.2.2: random, 96 bits).
 const NONCE: usize = 12;
-/// Bytes of the authentication tag.
+/// Length of the authentication tag in bytes.
 const TAG: usize = 16;
 
-/// Keys for cookies and for records that are kept outside of this process.
+/// Keys for cookies and for records in Redis.
 #[derive(Clone)]
 pub struct KeyRing(Vec<Key>);
 
 impl KeyRing {
-    /// Of the configured texts, the newest first. Each is hashed, so that none is too short for the derivation.
+    /// Derives keys from the configured texts, the newest first. Each text is hashed, so that none is too short for the
+    /// derivation.
     pub fn new(texts: &[SecretString]) -> Self {
         Self(
             texts
@@ -33,7 +34,7 @@ impl KeyRing {
         )
     }
 
-    /// With a key that nobody knows, where there is none.
+    /// Adds a random key if there is none.
     #[must_use]
     pub fn or_random(mut self) -> Self {
         if self.0.is_empty() {
@@ -42,22 +43,22 @@ impl KeyRing {
         self
     }
 
-    /// The key that seals, if there is any.
+    /// The key that seals, if there is one.
     pub fn first(&self) -> Option<&Key> {
         self.0.first()
     }
 
-    /// The same; without one, a key that nobody knows.
+    /// The key that seals; a random one if there is none.
     pub fn newest(&self) -> Key {
         self.first().cloned().unwrap_or_else(Key::generate)
     }
 
-    /// The keys that only open any more.
+    /// The keys that only open.
     pub fn older(&self) -> &[Key] {
         self.0.get(1..).unwrap_or_default()
     }
 
-    /// Seals `plain` under `name`: nonce, ciphertext, tag. `None` when there is no key or no randomness.
+    /// Seals `plain` under `name`: nonce, ciphertext, tag. `None` when there is no key, or no random bytes.
     pub fn seal(&self, name: &str, plain: &[u8]) -> Option<Vec<u8>> {
         let mut nonce = [0; NONCE];
         rand_bytes(&mut nonce).ok()?;
@@ -75,7 +76,7 @@ impl KeyRing {
         Some([nonce.as_slice(), &sealed, &tag].concat())
     }
 
-    /// What was sealed under `name` by any of the keys.
+    /// Opens what any of the keys sealed under `name`.
     pub fn open(&self, name: &str, sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
         let (nonce, rest) = sealed.split_at_checked(NONCE)?;
         let (sealed, tag) = rest.split_at_checked(rest.len().checked_sub(TAG)?)?;
@@ -100,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_older_key_sealed_is_opened_and_what_a_strangers_key_sealed_is_not() {
+    fn data_of_an_older_key_opens_and_data_of_a_foreign_key_does_not() {
         let (old, both, new) = (ring(&["old"]), ring(&["new", "old"]), ring(&["new"]));
         let of_old = old.seal("a", b"text").unwrap();
         assert_eq!(both.open("a", &of_old).unwrap().as_slice(), b"text");
@@ -112,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_seal_holds_for_its_own_name_and_each_is_another() {
+    fn a_seal_is_valid_for_its_own_name_only_and_each_differs() {
         let ring = ring(&["key"]);
         let sealed = ring.seal("a", b"text").unwrap();
         assert!(ring.open("b", &sealed).is_none());

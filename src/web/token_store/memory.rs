@@ -23,8 +23,9 @@ struct Record {
 }
 
 impl MemoryTokens {
-    /// A store for the tokens of `max_sessions` sign-ins, which are deleted with their session. It has room for twice as many, so that tokens
-    /// whose session was never saved, because the browser had disconnected, do not push out others.
+    /// A store for the tokens of `max_sessions` sign-ins, which are deleted with their session. It has room for twice
+    /// as many, so that tokens whose session was never saved, because the browser had disconnected, do not push out
+    /// others.
     pub fn new(max_sessions: u64, lifetime: Lifetime) -> Self {
         Self(
             Cache::builder()

@@ -1,5 +1,5 @@
-//! Valid access tokens for signed-in users. A token is refreshed in the background shortly before it expires, by one request at a time: parallel
-//! refreshes sign users out.
+//! Valid access tokens for signed-in users. A token is refreshed in the background shortly before it expires, by one
+//! request at a time: parallel refreshes sign users out.
 
 use std::{
     sync::Arc,
@@ -28,8 +28,8 @@ use crate::{
 
 /// A token with less than this left is refreshed before it is used.
 const REFRESH_BEFORE: Duration = Duration::minutes(2);
-/// A token is refreshed up to this much earlier, at a random time. Otherwise users who signed in together after a restart would all be refreshed
-/// in the same minute of each hour.
+/// A token is refreshed up to this much earlier, at a random time. Otherwise users who signed in together after a
+/// restart would all be refreshed in the same minute of each hour.
 const REFRESH_JITTER: Duration = Duration::minutes(3);
 /// How long after a failed refresh a token that is still valid is not refreshed again.
 const RETRY_AFTER: Duration = Duration::seconds(30);
@@ -176,7 +176,8 @@ impl AccessTokens {
         mode: LockMode,
         mut last_failure: OwnedMutexGuard<LastFailure>,
     ) -> Result<SecretString, TokenError> {
-        // The guard locks out this process's requests, this lock the other replicas. A request that has waited too long goes on without it.
+        // The guard locks out this process's requests, this lock the other replicas. A request that has waited too long
+        // goes on without it.
         let lock = self.store.lock(ticket, mode)?;
         if lock.is_none() && mode == LockMode::Try {
             return Ok(old.clone());
@@ -195,8 +196,8 @@ impl AccessTokens {
         }
         let outcome = self.request_tokens(ticket, &tokens);
         *last_failure = matches!(outcome, Err(TokenError::RefreshFailed(_))).then(Instant::now);
-        // The current token is used until it expires. The next attempt is later if Entra ID cannot be asked now, and never if Entra ID requires
-        // more than a refresh can bring.
+        // The current token is used until it expires. The next attempt is later if Entra ID cannot be asked now, and
+        // never if Entra ID requires more than a refresh can bring.
         let refresh_at = match &outcome {
             Err(TokenError::RefreshFailed(error)) => {
                 log::warn!(
@@ -265,7 +266,8 @@ impl StoredTokens {
     }
 }
 
-/// When to refresh a token. `fraction`, from 0 to 1, scales the jitter, which is at most a twentieth of the token's lifetime.
+/// When to refresh a token. `fraction`, from 0 to 1, scales the jitter, which is at most a twentieth of the token's
+/// lifetime.
 fn refresh_at(expires_at: DateTime<Utc>, now: DateTime<Utc>, fraction: f64) -> DateTime<Utc> {
     let jitter = REFRESH_JITTER.min((expires_at - now) / 20).max(Duration::zero());
     let milliseconds = jitter.as_seconds_f64() * 1000.0 * fraction;

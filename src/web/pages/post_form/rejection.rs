@@ -1,4 +1,4 @@
-//! Why the API did not take a post, in the words of the form: at a field where it is about one, and above them all.
+//! Explains in the form why the API did not accept a post: at the field that the error is about, or above all fields.
 
 use actix_web::http::StatusCode;
 use chrono::Utc;
@@ -9,10 +9,11 @@ use crate::web::{
     post_input::Rejection,
 };
 
-/// What the form says about `error`, and the status of a page that says it at once. `None` when it is not for the form to say.
+/// What the form says about `error`, and the status of a page that shows it without a redirect. `None` when another
+/// page explains the error.
 pub(super) fn rejection(error: &ApiError) -> Option<(StatusCode, Rejection)> {
     let (status, summary) = match error {
-        ApiError::Invalid(errors) => return Some((StatusCode::UNPROCESSABLE_ENTITY, of_fields(errors))),
+        ApiError::Invalid(errors) => return Some((StatusCode::UNPROCESSABLE_ENTITY, invalid_fields(errors))),
         ApiError::TooLarge => {
             let content_error = Some("Text is too long for this blog; shorten it".to_owned());
             let rejection = Rejection { content_error, ..with_summary("The post was not saved: it is too long.".to_owned()) };
@@ -78,7 +79,8 @@ pub(super) fn rejection(error: &ApiError) -> Option<(StatusCode, Rejection)> {
     Some((status, with_summary(summary)))
 }
 
-/// After an error of the API nobody knows whether it wrote the post; the form's key and `ETag` keep it from writing twice.
+/// After an error of the API it is unknown whether it saved the post. The idempotency key and the `ETag` prevent saving
+/// it twice.
 const MAYBE_SAVED: &str = "The post may or may not have been saved. Your text is still here, and sending it again does not \
  save it twice.";
 
@@ -92,7 +94,7 @@ fn with_summary(summary: String) -> Rejection {
     }
 }
 
-fn of_fields(errors: &[FieldError]) -> Rejection {
+fn invalid_fields(errors: &[FieldError]) -> Rejection {
     let mut rejection = with_summary("The post was not saved: check the fields below.".to_owned());
     for FieldError { field, message } in errors {
         match field.as_str() {
@@ -115,7 +117,7 @@ fn of_fields(errors: &[FieldError]) -> Rejection {
     rejection
 }
 
-/// The API's message, which follows a field's name, as the form says it.
+/// The text of the form for the API's message about a field.
 fn field_error(label: &str, when_empty: &str, message: &str) -> String {
     if matches!(message, "must not be empty" | "is required") {
         return when_empty.to_owned();

@@ -1,5 +1,5 @@
-//! A circuit breaker, so that requests fail fast while Redis is down: after a failed attempt to connect no request tries for a while. Then one
-//! request tries, and the others keep failing at once until it has succeeded.
+//! A circuit breaker, so that requests fail fast while Redis is down: after a failed attempt to connect no request
+//! tries for a while. Then one request tries, and the others keep failing at once until it has succeeded.
 
 use std::time::{Duration, Instant};
 

@@ -13,6 +13,7 @@ pub struct StoreError(String);
 
 impl StoreError {
     /// An error with this reason.
+    #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
     pub(super) fn new(reason: impl ToString) -> Self {
         Self(reason.to_string())
     }

@@ -27,7 +27,8 @@ pub struct Lock {
 }
 
 impl RedisStore {
-    /// Waits for a lock, at most for `timeout`; `None` after that. The lock expires after `lifetime` if its owner has disappeared.
+    /// Waits for a lock, at most for `timeout`; `None` after that. The lock expires after `lifetime` if its owner has
+    /// disappeared.
     ///
     /// # Errors
     /// When Redis does not answer.

@@ -13,7 +13,7 @@ pub struct RecordName(String);
 
 impl RecordName {
     /// Hashes a secret or free-form key, so that Redis never sees it.
-    pub fn of(text: &str) -> Self {
+    pub fn hash(text: &str) -> Self {
         Self(URL_SAFE_NO_PAD.encode(sha256(text.as_bytes())))
     }
 

@@ -11,8 +11,9 @@ use super::{
     store::{RedisStore, eval, millis},
 };
 
-/// Adds entries, removes expired ones and the oldest beyond the maximum, extends the set's lifetime, and returns its length.
-/// Arguments: the time before which entries are expired, the lifetime, the maximum, the time of the new entries, the entries.
+/// Adds entries, removes expired ones and the oldest beyond the maximum, extends the set's lifetime, and returns its
+/// length. Arguments: the time before which entries are expired, the lifetime, the maximum, the time of the new
+/// entries, the entries.
 const ADD: &str = "for i=5,#ARGV do redis.call('zadd',KEYS[1],ARGV[4],ARGV[i]) end \
                    redis.call('zremrangebyscore',KEYS[1],'-inf',ARGV[1]) redis.call('pexpire',KEYS[1],ARGV[2]) \
                    local n=redis.call('zcard',KEYS[1]) local m=tonumber(ARGV[3]) \

@@ -29,8 +29,8 @@ const MAX_CONNECTIONS: u32 = 24;
 /// Threads for requests that wait for Redis. Token refreshes have threads of their own.
 const THREADS: usize = 16;
 
-// Scripts combine several commands. In a transaction each command has a response, and when Redis hangs, the client waits for one after the other.
-// Each script uses one key.
+// Scripts combine several commands. In a transaction each command has a response, and when Redis hangs, the client
+// waits for one after the other. Each script uses one key.
 
 /// Reads a record, and extends its lifetime.
 const GET_AND_EXTEND: &str =
@@ -52,7 +52,8 @@ struct Inner {
     threads: BlockingPool,
     /// Longest time for a command, and for all commands of one request.
     timeout: Duration,
-    /// A request with less time left than this, because it has used up its own, cannot judge a Redis that does not answer it.
+    /// A request with less time left than this, because it has used up its own, cannot judge a Redis that does not
+    /// answer it.
     fair_timeout: Duration,
     keys: KeyRing,
     prefix: String,
@@ -98,7 +99,8 @@ impl RedisStore {
         }))))
     }
 
-    /// Runs `work`, which may use this store, on a thread for Redis. All such work of one request takes at most `redis.timeout_seconds`.
+    /// Runs `work`, which may use this store, on a thread for Redis. All such work of one request takes at most
+    /// `redis.timeout_seconds`.
     ///
     /// # Errors
     /// When the time is over, or too many other requests wait.
@@ -111,7 +113,8 @@ impl RedisStore {
             return Err(StoreError::too_slow());
         }
         let start = Instant::now();
-        // The work ends a little earlier than this request's wait: the next request must not get a connection on which Redis has not answered.
+        // The work ends a little earlier than this request's wait: the next request must not get a connection on which
+        // Redis has not answered.
         let deadline = start + left.mul_f64(0.9);
         let outcome = timeout(left, self.0.threads.run(move || time_budget::until(deadline, work))).await;
         time_budget::spend(start.elapsed());
@@ -159,7 +162,8 @@ impl RedisStore {
         Ok(replaced.is_some())
     }
 
-    /// Reads a record, and extends its lifetime to `lifetime` from now. A record that none of the keys opens counts as expired.
+    /// Reads a record, and extends its lifetime to `lifetime` from now. A record that none of the keys opens counts as
+    /// expired.
     ///
     /// # Errors
     /// When Redis does not answer.
@@ -232,7 +236,7 @@ impl RedisStore {
     /// When any of that fails.
     pub fn probe(&self) -> Result<Option<String>, StoreError> {
         const LIFETIME: Duration = Duration::from_mins(1);
-        let (kind, name) = (RecordKind("probe"), RecordName::of(&random_id()));
+        let (kind, name) = (RecordKind("probe"), RecordName::hash(&random_id()));
         self.put(kind, &name, b"probe", LIFETIME)?;
         if self.take(kind, &name)?.is_none() {
             return Err(StoreError::new("a record that was just written does not exist"));
@@ -248,8 +252,9 @@ impl RedisStore {
 
     /// Runs a command, and repeats it on a new connection when an idle one has ended, as after a restart of Redis.
     ///
-    /// A connection that has failed is not used again, and neither are the others of its epoch: when Redis disappears silently, they are dead
-    /// too. The exception is a request with little time left: its timeout says nothing about the other connections.
+    /// A connection that has failed is not used again, and neither are the others of its epoch: when Redis disappears
+    /// silently, they are dead too. The exception is a request with little time left: its timeout says nothing about
+    /// the other connections.
     pub(super) fn run<T>(&self, command: impl Fn(&mut Connection) -> RedisResult<T>) -> Result<T, StoreError> {
         let attempt = || -> Result<RedisResult<T>, StoreError> {
             let mut pooled = self.connection()?;
@@ -406,7 +411,7 @@ mod tests {
     }
 
     fn put(store: &RedisStore) -> Result<(), StoreError> {
-        store.put(KIND, &RecordName::of("a record"), b"", LIFE)
+        store.put(KIND, &RecordName::hash("a record"), b"", LIFE)
     }
 
     #[test]
