@@ -1,10 +1,10 @@
-// Shows the description. Nothing is fetched from elsewhere, and a pasted token is kept in memory only.
+// Shows the description. Loads nothing from other hosts, and stores a pasted token in memory only.
 const dark = window.matchMedia('(prefers-color-scheme: dark)');
 const follow = () => document.documentElement.classList.toggle('dark-mode', dark.matches);
 dark.addEventListener('change', follow);
 follow();
 
-// What people paste: the token, the header's value, or the whole header, quoted and wrapped.
+// Accepts the token, the header's value, or the whole header, quoted and wrapped.
 const tokenOf = (pasted) =>
   pasted
     .replace(/["'\s]+/g, ' ')
@@ -17,7 +17,7 @@ window.SwaggerUIBundle({
   dom_id: '#description',
   presets: [window.SwaggerUIBundle.presets.apis],
   layout: 'BaseLayout',
-  // A link inside each button, which assistive technology cannot reach.
+  // It puts a link inside each button, which assistive technology cannot reach.
   deepLinking: false,
   persistAuthorization: false,
   tryItOutEnabled: true,
@@ -31,7 +31,7 @@ window.SwaggerUIBundle({
   },
 });
 
-// What Swagger UI leaves out for assistive technology: names of fields and buttons, levels of headings in their order.
+// Adds what Swagger UI lacks for assistive technology: names of fields and buttons, and consecutive heading levels.
 const page = document.querySelector('#description');
 const levels = { H3: '2', H4: '3', H5: '4' };
 const names = [
@@ -45,9 +45,9 @@ const complete = () => {
   const each = (selector, change) => page.querySelectorAll(selector).forEach(change);
   each('h3, h4, h5', (heading) => heading.setAttribute('aria-level', levels[heading.tagName]));
   names.forEach(([selector, name]) => each(selector, (element) => element.setAttribute('aria-label', name)));
-  // Their names are not what is written on them.
+  // Their accessible names differ from their visible text.
   each('.auth-container button[aria-label]', (button) => button.removeAttribute('aria-label'));
-  // Several landmarks of one name.
+  // They would be several landmarks with one name.
   each('table[role=region]', (table) => table.removeAttribute('role'));
 };
 new MutationObserver(() => {

@@ -1,4 +1,4 @@
-"""Signs a user in with MSAL for Python, unmodified, and prints what came of it as JSON.
+"""Signs a user in with unmodified MSAL for Python, and prints the outcome as JSON.
 
 Reads one JSON object from standard input: authority, ca_file, client_id, redirect_uri, user, scope, app_scope, and
 credentials, a list of MSAL's `client_credential` objects. Prints a list with one result for each credential.
@@ -14,7 +14,7 @@ import requests
 
 
 class AccountPicker(HTMLParser):
-    """Finds what a browser would send when somebody clicks the button of a user."""
+    """Returns what a browser sends when a user clicks the button of an account."""
 
     def __init__(self, user):
         super().__init__()
@@ -34,7 +34,7 @@ class AccountPicker(HTMLParser):
 
 
 def pick_user(auth_uri, user, ca_file):
-    """Goes through the pages of the provider; gives the parameters that come to the redirect URI."""
+    """Goes through the pages of the provider, and returns the parameters of the redirect URI."""
     browser = requests.Session()
     browser.trust_env = False
     browser.verify = ca_file
@@ -53,7 +53,7 @@ def pick_user(auth_uri, user, ca_file):
 
 
 def outcome(answer):
-    """What to tell of an answer of MSAL: everything but the tokens themselves."""
+    """The parts of a result of MSAL to print: everything except the tokens."""
     answer = answer or {}
     told = {name: answer.get(name) for name in ("error", "error_description", "error_codes", "token_source")}
     told["id_token_claims"] = answer.get("id_token_claims")
