@@ -120,8 +120,8 @@ impl Problem {
     }
 
     /// 404: the route does not exist.
-    pub fn not_found() -> Self {
-        Self::new(StatusCode::NOT_FOUND, Code::NotFound, "Not Found")
+    pub fn route_not_found() -> Self {
+        Self::new(StatusCode::NOT_FOUND, Code::RouteNotFound, "Not Found")
     }
 
     /// 404: the post does not exist.

@@ -29,7 +29,7 @@ use crate::{
 /// actions to offer, whether or not app roles are used.
 pub const RIGHTS: HeaderName = HeaderName::from_static("blog-rights");
 
-/// The authenticated caller of a request.
+/// The authenticated caller of a request. Every caller may read: a token without that right never becomes one.
 #[derive(Clone)]
 pub struct Caller(Arc<Principal>);
 
