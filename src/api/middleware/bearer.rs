@@ -25,7 +25,7 @@ use crate::{
     entra::{AccessTokenValidator, AppRole, BearerToken, Principal, TokenError},
 };
 
-/// Tells a caller in every response what they may do: `read`, `write` or `manage`. A client learns from it which
+/// Says in every response what the caller may do: `read`, `write` or `manage`. A client learns from it which
 /// actions to offer, whether or not app roles are used.
 pub const RIGHTS: HeaderName = HeaderName::from_static("blog-rights");
 

@@ -15,7 +15,7 @@ thread_local! {
 }
 
 /// Serves one request with a full budget.
-pub async fn of_request<T>(serve: impl Future<Output = T>) -> T {
+pub async fn with_budget<T>(serve: impl Future<Output = T>) -> T {
     SPENT.scope(Cell::new(Duration::ZERO), serve).await
 }
 
