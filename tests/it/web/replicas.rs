@@ -300,7 +300,7 @@ fn drafts_in_redis_are_limited_per_author_and_in_total() {
 fn a_session_ends_at_its_maximum_age() {
     let Some(redis) = RedisServer::start() else { return };
     let system = sharing(&redis, |settings| {
-        settings.client.session_max = std::time::Duration::ZERO
+        settings.client.session_max = std::time::Duration::ZERO;
     });
     let browser = Browser::new();
     let login = browser.get(&system.web.url("/login?next=/"));
