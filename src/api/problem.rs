@@ -226,7 +226,7 @@ impl Problem {
     /// The problem for an error status of the web server.
     fn from_status(status: StatusCode) -> Self {
         let (code, detail) = match status {
-            StatusCode::NOT_FOUND => return Self::not_found(),
+            StatusCode::NOT_FOUND => return Self::route_not_found(),
             StatusCode::NOT_ACCEPTABLE => (
                 Code::NotAcceptable,
                 "Accept-Encoding excludes every form of this response",
