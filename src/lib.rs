@@ -25,7 +25,7 @@
 //! reported, `failure_log` logs a repeated failure once, `guid` parses GUIDs, `hint` says what to do about an error,
 //! `loopback` decides which URLs may be used without TLS, `single_flight` lets one request ask while the others wait,
 //! `stable_codes` generates the codes of error enums, `trusted_file` reads files that only this account or root may
-//! write.
+//! write, `user_key` identifies a user by tenant and object id.
 
 #![forbid(unsafe_code)]
 

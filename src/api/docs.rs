@@ -66,7 +66,7 @@ pub async fn asset(request: HttpRequest, name: web::Path<String>) -> Result<Http
         "favicon-32x32.png" => ICON.as_ref(),
         _ => None,
     };
-    Ok(file.ok_or_else(Problem::not_found)?.respond(&request).await?)
+    Ok(file.ok_or_else(Problem::route_not_found)?.respond(&request).await?)
 }
 
 fn file(content_type: &'static str, bytes: &'static [u8]) -> StaticFile {

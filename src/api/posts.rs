@@ -98,7 +98,7 @@ pub fn posts_as_json(posts: &[Post]) -> serde_json::Result<Vec<u8>> {
 /// The content type of bytes that are JSON already.
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
-/// Adds the validators of a post's version (RFC 9110 §8.8), and tells caches to revalidate each time. `Vary` is sent
+/// Adds the validators of a post's version (RFC 9110 §8.8), and makes caches revalidate each time. `Vary` is sent
 /// even if this response is not compressed: another one for the same URL may be.
 fn with_validators<'a>(post: &Post, response: &'a mut HttpResponseBuilder) -> &'a mut HttpResponseBuilder {
     response

@@ -120,8 +120,8 @@ impl Problem {
     }
 
     /// 404: the route does not exist.
-    pub fn not_found() -> Self {
-        Self::new(StatusCode::NOT_FOUND, Code::NotFound, "Not Found")
+    pub fn route_not_found() -> Self {
+        Self::new(StatusCode::NOT_FOUND, Code::RouteNotFound, "Not Found")
     }
 
     /// 404: the post does not exist.
@@ -226,7 +226,7 @@ impl Problem {
     /// The problem for an error status of the web server.
     fn from_status(status: StatusCode) -> Self {
         let (code, detail) = match status {
-            StatusCode::NOT_FOUND => return Self::not_found(),
+            StatusCode::NOT_FOUND => return Self::route_not_found(),
             StatusCode::NOT_ACCEPTABLE => (
                 Code::NotAcceptable,
                 "Accept-Encoding excludes every form of this response",

@@ -21,6 +21,8 @@ use super::{
 pub fn mount(config: &mut ServiceConfig, docs: bool) {
     mount_docs(config, docs);
     config
+        // For every route: an `{id}` that is not an integer is 422. A fixed path such as `/users/me` must be mounted before a
+        // pattern that also matches it.
         .app_data(web::PathConfig::default().error_handler(|_, _: &HttpRequest| invalid_id().into()))
         .service(
             web::resource("/health")
@@ -94,7 +96,7 @@ fn mount_docs(config: &mut ServiceConfig, docs: bool) {
 }
 
 async fn not_found() -> HttpResponse {
-    HttpResponse::from_error(Problem::not_found())
+    HttpResponse::from_error(Problem::route_not_found())
 }
 
 /// GET and HEAD (RFC 9110 §9.3.2); the server omits the body of a HEAD response.

@@ -189,7 +189,7 @@ impl Server {
     }
 }
 
-/// What handlers and middleware share; the same for all workers.
+/// Data that handlers and middleware share; the same for all workers.
 #[derive(Clone)]
 struct AppState {
     blog: web::Data<Blog>,

@@ -157,7 +157,7 @@ impl<'t, 'c> Importer<'t, 'c> {
             tenant_id: self.import.tid,
             object_id: oid,
         };
-        let id = if let Some(known) = users::find(self.connection, key)? {
+        let id = if let Some(known) = users::by_key(self.connection, key)? {
             self.report.users_known += 1;
             known.id
         } else {
@@ -173,7 +173,7 @@ impl<'t, 'c> Importer<'t, 'c> {
             } else {
                 users::insert_if_new(self.connection, &new)?;
             }
-            users::get(self.connection, key)?.id
+            users::existing_by_key(self.connection, key)?.id
         };
         self.users.insert(user.id, id);
         Ok(())

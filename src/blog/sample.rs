@@ -111,7 +111,7 @@ pub fn fill(database: &Database, sample: &Sample, mut progress: impl FnMut(u64))
                 updated_at: at,
             };
             users::insert_if_new(connection, &new)?;
-            users::get(connection, key).map(|user| user.id)
+            users::existing_by_key(connection, key).map(|user| user.id)
         };
         sample.users.iter().map(add).collect::<Result<Vec<i64>, DbError>>()
     })?;

@@ -18,7 +18,7 @@ use crate::db::{
 pub enum BlogError {
     /// The post does not exist.
     #[error("no such post")]
-    NotFound,
+    PostNotFound,
     /// The caller is not the post's author.
     #[error("only the author may do this")]
     NotAuthor,
@@ -67,7 +67,7 @@ impl Blog {
         // Almost always the user exists with this name, so a short read is enough.
         let known = self
             .database
-            .read_short(move |connection| users::find(connection, key))
+            .read_short(move |connection| users::by_key(connection, key))
             .await?;
         if let Some(user) = known
             && name.as_ref().is_none_or(|name| *name == user.display_name)
@@ -92,7 +92,7 @@ impl Blog {
         let is_later = self
             .database
             .read_short(move |connection| {
-                let Some(user) = users::find(connection, key)? else {
+                let Some(user) = users::by_key(connection, key)? else {
                     return Ok(false);
                 };
                 Ok::<_, DbError>(users::name_issued_at(connection, user.id)? < issued_at)
@@ -103,7 +103,7 @@ impl Blog {
         }
         self.database
             .write(move |connection| {
-                if let Some(user) = users::find(connection, key)? {
+                if let Some(user) = users::by_key(connection, key)? {
                     rename_if_later(connection, &mut user.into(), &name, issued_at)?;
                 }
                 Ok(())
@@ -123,13 +123,13 @@ impl Blog {
     /// Finds a post.
     ///
     /// # Errors
-    /// [`BlogError::NotFound`], or the database's.
+    /// [`BlogError::PostNotFound`], or the database's.
     pub async fn post(&self, id: i64) -> Result<Post, BlogError> {
         let found = self
             .database
             .read_short(move |connection| posts::by_id(connection, id))
             .await?;
-        found.map(Post::from).ok_or(BlogError::NotFound)
+        found.map(Post::from).ok_or(BlogError::PostNotFound)
     }
 
     /// Creates a post.
@@ -150,7 +150,7 @@ impl Blog {
     /// empty change does nothing.
     ///
     /// # Errors
-    /// In this order: [`BlogError::NotFound`], [`BlogError::ReadOnly`], [`BlogError::NotAuthor`], [`BlogError::Stale`];
+    /// In this order: [`BlogError::PostNotFound`], [`BlogError::ReadOnly`], [`BlogError::NotAuthor`], [`BlogError::Stale`];
     /// or the database's.
     pub async fn change(
         &self,
@@ -231,7 +231,9 @@ fn authorize_change(
     id: i64,
     precondition: Option<&Precondition>,
 ) -> Result<Post, BlogError> {
-    let post: Post = posts::by_id_locked(connection, id)?.ok_or(BlogError::NotFound)?.into();
+    let post: Post = posts::by_id_locked(connection, id)?
+        .ok_or(BlogError::PostNotFound)?
+        .into();
     if actor.rights < Rights::Write {
         return Err(BlogError::ReadOnly);
     }
@@ -259,7 +261,7 @@ fn create_or_rename(
     };
     let is_new = users::insert_if_new(connection, &new)?;
     // Inserted above, or by another request before.
-    let mut user: User = users::get(connection, key)?.into();
+    let mut user: User = users::existing_by_key(connection, key)?.into();
     if let Some(name) = name {
         rename_if_later(connection, &mut user, name, issued_at)?;
     }
@@ -278,7 +280,7 @@ fn rename_if_later(
             let is_later = users::record_name_token(connection, user.id, issued_at)?;
             // On PostgreSQL, recording may have waited for another transaction, which renamed the user after this one
             // read the row.
-            *user = users::get(connection, user.key)?.into();
+            *user = users::existing_by_key(connection, user.key)?.into();
             is_later
         }
         None => true,

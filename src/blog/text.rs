@@ -10,7 +10,7 @@ pub const MAX_TITLE_CHARS: usize = 200;
 /// The longest display name, in characters. The schema's CHECK says the same.
 pub const MAX_DISPLAY_NAME_CHARS: usize = 200;
 
-/// Why a text is not a valid title or content. The message tells the author of the text what is expected.
+/// Why a text is not a valid title or content. The message says what the author of the text should change.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct InvalidText {

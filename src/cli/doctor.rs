@@ -169,7 +169,7 @@ fn limited(mut settings: Settings, timeout: Duration) -> Settings {
     settings
 }
 
-/// The roles (site, API) that have one of their own settings set. If neither has, both.
+/// The roles (site, API) for which a setting is given that only this role reads. If there is none, both.
 fn roles_of(loaded: &Loaded) -> (bool, bool) {
     let is_given = |names: &[&str]| {
         loaded

@@ -3,7 +3,7 @@
 
 use super::Settings;
 
-/// What settings are loaded for.
+/// The role for which settings are loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     /// A command that works with the defaults.

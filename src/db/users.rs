@@ -47,16 +47,16 @@ pub struct NewUser<'a> {
     pub updated_at: DateTime<Utc>,
 }
 
-/// Finds a user.
-pub fn find(connection: &mut Connection<'_>, key: UserKey) -> Result<Option<UserRow>, DbError> {
-    match get(connection, key) {
+/// The user with this key, if there is one.
+pub fn by_key(connection: &mut Connection<'_>, key: UserKey) -> Result<Option<UserRow>, DbError> {
+    match existing_by_key(connection, key) {
         Err(DbError::Statement(diesel::result::Error::NotFound)) => Ok(None),
         found => found.map(Some),
     }
 }
 
 /// The user with this key, who must exist.
-pub fn get(connection: &mut Connection<'_>, key: UserKey) -> Result<UserRow, DbError> {
+pub fn existing_by_key(connection: &mut Connection<'_>, key: UserKey) -> Result<UserRow, DbError> {
     let (mut tid_text, mut oid_text) = (Uuid::encode_buffer(), Uuid::encode_buffer());
     let tid = &*key.tenant_id.hyphenated().encode_lower(&mut tid_text);
     let oid = &*key.object_id.hyphenated().encode_lower(&mut oid_text);

@@ -1,4 +1,4 @@
-//! What goes wrong while a page is served. A leaf: it knows no page and no handler. `middleware::error_pages` renders
+//! Errors while a page is served. A leaf: it knows no page and no handler. `middleware::error_pages` renders
 //! it.
 
 pub mod explanation;
@@ -105,7 +105,7 @@ impl From<ApiError> for PageError {
             ApiError::TooManyRequests(seconds) => ErrorKind::TooManyRequests(seconds),
             ApiError::Unreachable(_) => ErrorKind::ApiUnreachable,
             ApiError::TimedOut => ErrorKind::ApiTimedOut,
-            // The post form explains its own invalid fields. What arrives here is an address that a visitor made up.
+            // The post form explains its own invalid fields. Here it is an address that a visitor made up.
             ApiError::Invalid(_) | ApiError::Malformed => ErrorKind::BadRequest,
             ApiError::VersionConflict
             | ApiError::IdempotencyKeyReused

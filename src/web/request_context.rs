@@ -1,4 +1,4 @@
-//! What handlers need of a request, and how they answer it with a page.
+//! The parts of a request that handlers need, and how they respond with a page.
 
 use std::{
     future::{Ready, ready},
@@ -66,7 +66,7 @@ impl RequestContext {
         component(&self.request)
     }
 
-    /// What ties calls to the API to this request.
+    /// Connects requests to the API with this request.
     pub fn correlation(&self) -> Correlation {
         Correlation {
             request_id: self.request_id(),

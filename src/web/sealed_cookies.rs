@@ -1,4 +1,4 @@
-//! Cookies that only this site can read or change, and that no one can move to another name.
+//! Cookies that only this site can read or change, and that are valid only under their own name.
 
 use actix_web::{
     HttpRequest,

@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_pages_use_has_a_url_that_names_its_content() {
+    fn files_that_pages_use_have_a_url_with_a_hash_of_the_content() {
         let files = StaticFiles::load();
         for name in ["site.css", "icon.svg"] {
             let url = files.url(name);

@@ -6,6 +6,7 @@
     clippy::panic,
     reason = "a test that cannot go on must fail"
 )]
+#![expect(clippy::too_many_lines, reason = "tables of cases")]
 
 mod api;
 mod browser;

@@ -115,8 +115,11 @@ fn block(setting: &Declaration, entry: &Entry) -> String {
         let (_, key) = setting.name.split_once('.').expect("a section");
         format!("{key} = {}", as_toml(&entry.default))
     });
-    let lines: String = value.lines().map(|line| format!("#{line}\n")).collect();
-    format!("{}{lines}", comment(&about))
+    let mut text = comment(&about);
+    for line in value.lines() {
+        let _ = writeln!(text, "#{line}");
+    }
+    text
 }
 
 /// The tables of a setting whose values are tables: an example from its documentation, or its default.
@@ -128,11 +131,11 @@ fn example(setting: &Declaration, entry: &Entry) -> Option<String> {
     let tables = entry.default.as_array()?;
     let tables: Vec<_> = tables.iter().map(|table| table.as_object()).collect::<Option<_>>()?;
     let text = tables.iter().map(|table| {
-        let keys = table.iter().filter(|(_, value)| !is_empty(value));
-        let keys: String = keys
-            .map(|(key, value)| format!("{key} = {}\n", as_toml(value)))
-            .collect();
-        format!("[[{}]]\n{keys}", setting.name)
+        let mut text = format!("[[{}]]\n", setting.name);
+        for (key, value) in table.iter().filter(|(_, value)| !is_empty(value)) {
+            let _ = writeln!(text, "{key} = {}", as_toml(value));
+        }
+        text
     });
     let text = text.collect::<Vec<_>>().join("\n");
     (!text.is_empty()).then_some(text)

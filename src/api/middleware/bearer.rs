@@ -25,11 +25,11 @@ use crate::{
     entra::{AccessTokenValidator, AppRole, BearerToken, Principal, TokenError},
 };
 
-/// Tells a caller in every response what they may do: `read`, `write` or `manage`. A client learns from it which
+/// Says in every response what the caller may do: `read`, `write` or `manage`. A client learns from it which
 /// actions to offer, whether or not app roles are used.
 pub const RIGHTS: HeaderName = HeaderName::from_static("blog-rights");
 
-/// The authenticated caller of a request.
+/// The authenticated caller of a request. Every caller may read: a token without that right never becomes one.
 #[derive(Clone)]
 pub struct Caller(Arc<Principal>);
 

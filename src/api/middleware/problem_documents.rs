@@ -215,7 +215,7 @@ mod tests {
     #[actix_web::test]
     async fn a_problem_inside_compression_has_no_content_encoding() {
         let route = web::get()
-            .to(async || HttpResponse::from_error(Problem::not_found()))
+            .to(async || HttpResponse::from_error(Problem::route_not_found()))
             .wrap(Compress::default());
         let app = init_service(App::new().route("/", route).wrap(from_fn(complete))).await;
         let request = TestRequest::with_uri("/")

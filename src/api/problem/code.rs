@@ -60,7 +60,7 @@ codes! {
     MissingToken => "missing_token",
     NotAcceptable => "not_acceptable",
     NotAuthor => "not_author",
-    NotFound => "not_found",
+    RouteNotFound => "not_found",
     PostNotFound => "post_not_found",
     SearchBusy => "search_busy",
     Stale => "stale",

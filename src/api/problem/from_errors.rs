@@ -19,7 +19,7 @@ use crate::{
 impl From<BlogError> for Problem {
     fn from(error: BlogError) -> Self {
         match error {
-            BlogError::NotFound => Self::post_not_found(),
+            BlogError::PostNotFound => Self::post_not_found(),
             BlogError::NotAuthor => Self::not_author("Not authorized to change this post"),
             BlogError::ReadOnly => Self::read_only(),
             BlogError::Stale => Self::stale(),

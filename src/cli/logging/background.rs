@@ -316,7 +316,7 @@ mod tests {
         gate.set_full(true);
         for _ in 0..3 {
             background.write_all(b"meanwhile\n").expect("accepted");
-            assert!(background.finish(), "a write that fails holds up nobody");
+            assert!(background.finish(), "a failed write delays no other");
         }
         gate.set_full(false);
         background.write_all(b"after\n").expect("accepted");

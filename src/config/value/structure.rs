@@ -8,8 +8,8 @@ use crate::config::secret_text::{SecretKind, secret_kind};
 /// Parses arrays and tables from a file, or JSON from text.
 ///
 /// # Errors
-/// Names a missing, unknown or repeated member, or the place where JSON is invalid. Nothing else, because that could repeat a value, which
-/// may be a secret.
+/// Names a missing, unknown or repeated member, or the place where JSON is invalid. Nothing else, because that could repeat a
+/// value, which may be a secret.
 pub fn structured<T: DeserializeOwned>(value: &Value) -> Result<T, String> {
     let parsed;
     let value = match value.as_str() {

@@ -36,7 +36,7 @@ pub(super) struct Lanes {
     searches: Lane,
     probe: Lane,
     shared: Arc<Semaphore>,
-    /// Long reads share too when the pool is too small to give them connections of their own.
+    /// Long reads share too when the pool is too small for separate connections.
     long_reads_share: bool,
 }
 

@@ -138,7 +138,7 @@ impl Workers {
         let mut slot = (self.make_slot)();
         let (mut job, mut lease) = first;
         loop {
-            // A panic drops the reply channel, which tells the caller.
+            // A panic drops the reply channel, so the caller gets an error.
             let finish = catch_unwind(AssertUnwindSafe(|| job(&mut slot))).ok();
             if finish.is_none() {
                 slot.close();

@@ -368,7 +368,7 @@ fn explanation(
     }
 }
 
-/// Who assigns app roles.
+/// Whom a user without an app role asks.
 const ASK_FOR_A_ROLE: &str =
     "Ask the person who manages this blog's accounts in Microsoft Entra ID to assign you the role";
 const WHERE_ROLES_ARE: &str = " under Enterprise applications › the blog's API › Users and groups. Then sign out and sign in \

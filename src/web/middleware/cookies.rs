@@ -40,7 +40,7 @@ pub async fn filter_cookies(
     if let (Some(attributes), Some(keys)) = (attributes, keys) {
         replace_cookies(&mut request, **attributes, &keys);
     }
-    let (response, failure) = time_budget::of_request(track_failures(next.call(request))).await;
+    let (response, failure) = time_budget::with_budget(track_failures(next.call(request))).await;
     let mut response = response?.map_into_boxed_body();
     match failure {
         Some(SessionFailure::NotWritten) => {

@@ -116,7 +116,7 @@ pub async fn finish(
 }
 
 impl CallbackQuery {
-    /// Whether an administrator comes back from consenting. Anyone may open this address: it signs no one in, and
+    /// Whether an administrator comes back from consenting. Anyone may open this address: it starts no session, and
     /// changes nothing here.
     fn is_admin_consent(&self) -> bool {
         self.code.is_none() && (self.admin_consent.is_some() || self.state.as_deref() == Some(ADMIN_CONSENT_STATE))

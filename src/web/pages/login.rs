@@ -90,7 +90,7 @@ pub async fn start(
         // The challenge is for this user; another account would not meet it.
         hints.login_hint.clone_from(&account.login_hint);
     }
-    // A user who asks for a prompt has decided to sign in again: that is no loop.
+    // A user who asks for a prompt has decided to sign in again, so this is not a loop.
     if account.is_none() && hints.prompt.is_none() && sign_ins.loop_guard.is_looping(&context.request) {
         log::error!(
             request_id = context.request_id(), trace_id = context.trace_id();

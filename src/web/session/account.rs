@@ -12,8 +12,8 @@ use crate::{
     web::storage::{random_id, redis::RecordName},
 };
 
-/// Name of the session entry with the signed-in account; the session store tells signed-in sessions from anonymous ones
-/// by it.
+/// Name of the session entry with the signed-in account, by which the session store distinguishes signed-in sessions
+/// from anonymous ones.
 pub const ACCOUNT: &str = "account";
 
 /// Names the tokens of one sign-in in the token store. Never leaves the server.

@@ -248,6 +248,22 @@ mod tests {
         state(ACCOUNT, &serde_json::to_string(&account).unwrap())
     }
 
+    /// Signs `user` in under the session id `id`, with tokens.
+    fn sign_in(store: &MemorySessions, tokens: &Arc<dyn TokenStore>, id: &str, user: u128) -> Ticket {
+        let state = signed_in(user, "x");
+        let ticket = Account::in_state(&state).unwrap().ticket;
+        let now = chrono::Utc::now();
+        let stored = StoredTokens {
+            access_token: "token".into(),
+            expires_at: now,
+            refresh_token: None,
+            refresh_at: now,
+        };
+        tokens.insert(&ticket, stored).unwrap();
+        store.save(id, state);
+        ticket
+    }
+
     fn provider_session(sid: &str) -> ProviderSession {
         ProviderSession {
             issuer: "issuer".to_owned(),
@@ -315,24 +331,10 @@ mod tests {
         let lifetime = Lifetime { idle: HOUR, max: HOUR };
         let tokens: Arc<dyn TokenStore> = Arc::new(MemoryTokens::new(100, lifetime));
         let store = MemorySessions::new(100, 3, lifetime, Some(&tokens), &RevocationList::new(HOUR, None));
-        let sign_in = |id: &str, user| {
-            let state = signed_in(user, "x");
-            let ticket = Account::in_state(&state).unwrap().ticket;
-            let now = chrono::Utc::now();
-            let stored = StoredTokens {
-                access_token: "token".into(),
-                expires_at: now,
-                refresh_token: None,
-                refresh_at: now,
-            };
-            tokens.insert(&ticket, stored).unwrap();
-            store.save(id, state);
-            ticket
-        };
-        let tickets = ["a", "b", "c"].map(|id| sign_in(id, 1));
-        let of_other = sign_in("other", 2);
+        let tickets = ["a", "b", "c"].map(|id| sign_in(&store, &tokens, id, 1));
+        let of_other = sign_in(&store, &tokens, "other", 2);
         assert!(store.load("a").is_some());
-        let newest = sign_in("d", 1);
+        let newest = sign_in(&store, &tokens, "d", 1);
         store.signed_in.run_pending_tasks();
         let has_tokens = |ticket: &Ticket| tokens.get(ticket).unwrap().is_some();
         assert_eq!(
@@ -352,20 +354,7 @@ mod tests {
         let tokens: Arc<dyn TokenStore> = Arc::new(MemoryTokens::new(100, lifetime));
         let store = MemorySessions::new(5, 3, lifetime, Some(&tokens), &RevocationList::new(HOUR, None));
         let tickets: Vec<_> = (0..20)
-            .map(|user| {
-                let state = signed_in(user, "x");
-                let ticket = Account::in_state(&state).unwrap().ticket;
-                let now = chrono::Utc::now();
-                let stored = StoredTokens {
-                    access_token: "token".into(),
-                    expires_at: now,
-                    refresh_token: None,
-                    refresh_at: now,
-                };
-                tokens.insert(&ticket, stored).unwrap();
-                store.save(&user.to_string(), state);
-                ticket
-            })
+            .map(|user| sign_in(&store, &tokens, &user.to_string(), user))
             .collect();
         store.signed_in.run_pending_tasks();
         let alive: Vec<_> = (0..20)
@@ -418,7 +407,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_that_is_revoked_is_not_brought_back_by_a_late_write() {
+    fn a_session_that_has_ended_is_not_brought_back_by_a_late_write() {
         let store = store(10, HOUR);
         store.save("id", state(ACCOUNT, "1"));
         assert!(store.delete("id") && !store.delete("id"));

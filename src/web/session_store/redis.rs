@@ -69,7 +69,7 @@ impl RedisSessions {
         if let Some(session) = account.provider_session() {
             self.redis.add_members(
                 OF_PROVIDER_SESSION,
-                &of_provider(&session),
+                &provider_session_name(&session),
                 &[name.as_str()],
                 self.lifetime.max,
             )?;
@@ -90,7 +90,7 @@ impl RedisSessions {
 
     /// Ends every session that belongs to a session at the provider, and returns the tickets of their sign-ins.
     pub fn end_provider_session(&self, session: &ProviderSession) -> Result<Vec<Ticket>, StoreError> {
-        self.end_all(OF_PROVIDER_SESSION, &of_provider(session))
+        self.end_all(OF_PROVIDER_SESSION, &provider_session_name(session))
     }
 
     /// Ends every session of a user that is in the user's set, and returns the tickets of their sign-ins.
@@ -165,7 +165,7 @@ impl RedisSessions {
     }
 }
 
-fn of_provider(ProviderSession { issuer, sid }: &ProviderSession) -> RecordName {
+fn provider_session_name(ProviderSession { issuer, sid }: &ProviderSession) -> RecordName {
     RecordName::hash(&format!("{issuer} {sid}"))
 }
 

@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn one_can_be_taken_once_even_by_who_copied_the_cookie() {
+    fn a_pending_sign_in_works_once_even_with_a_copied_cookie() {
         let sign_ins = sign_ins();
         let first = request(&[]);
         sign_ins.begin(&first, "a", &begun(0)).unwrap();
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn those_that_begin_at_the_same_moment_are_all_stored() {
+    fn sign_ins_that_begin_at_the_same_moment_are_all_stored() {
         let sign_ins = sign_ins();
         let states = ["a", "b", "c"];
         let mut jar = Vec::new();
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn one_older_than_ten_minutes_is_gone() {
+    fn a_sign_in_older_than_ten_minutes_is_gone() {
         let sign_ins = sign_ins();
         for (minutes, is_there) in [(9, true), (10, false)] {
             let first = request(&[]);
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn the_ninth_pushes_the_oldest_out_and_what_is_none_of_ours() {
+    fn the_ninth_sign_in_pushes_out_the_oldest_and_foreign_cookies() {
         let sign_ins = sign_ins();
         let strange = Cookie::new("__Host-blogctl-sign-in-strange", "text");
         let mut jar = vec![strange];

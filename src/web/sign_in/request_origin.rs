@@ -1,8 +1,8 @@
 //! Checks whether a browser opened the site under its own address.
 //!
 //! The site's redirect URI, cookies, HSTS and accepted form origin follow from `client.public_url`, never from a
-//! request. A browser that came under another address would sign in there in vain: Entra ID would send it to the public
-//! URL, where it has no cookie.
+//! request. A sign-in under another address would fail: Entra ID would send the browser to the public
+//! URL, for which it has no cookie.
 
 use actix_web::{
     HttpRequest,

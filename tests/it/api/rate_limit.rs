@@ -90,7 +90,7 @@ fn searches_have_a_separate_limit() {
         (
             settings.api.limit_searches_burst,
             settings.api.limit_searches_per_second,
-        ) = (3, 1)
+        ) = (3, 1);
     });
     let (alice, bob) = (api.alice(), api.bob());
     let answers: Vec<_> = (0..20).map(|_| alice.get("/v1/posts?q=word")).collect();

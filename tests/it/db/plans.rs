@@ -235,7 +235,7 @@ fn statements_of_requests_by_key_are_cached_as_prepared_statements() {
     });
     let read_all = |c: &mut Connection<'_>| {
         posts::by_id(c, 7).expect("read");
-        users::find(c, key(1)).expect("read");
+        users::by_key(c, key(1)).expect("read");
         post_list::after(c, &PostFilter::default(), Keyset::TOP, up_to(20)).expect("read");
         post_list::count_all(c).expect("read");
     };

@@ -344,7 +344,7 @@ fn a_missing_post_is_not_found() {
             .expect("deleted");
         for id in [post.id, 0, -1, i64::MAX, i64::MIN] {
             let read = test.blog.post(id).await;
-            assert!(matches!(read, Err(BlogError::NotFound)), "{read:?}");
+            assert!(matches!(read, Err(BlogError::PostNotFound)), "{read:?}");
             let changed = test
                 .blog
                 .change(
@@ -354,7 +354,7 @@ fn a_missing_post_is_not_found() {
                     None,
                 )
                 .await;
-            assert!(matches!(changed, Err(BlogError::NotFound)), "{changed:?}");
+            assert!(matches!(changed, Err(BlogError::PostNotFound)), "{changed:?}");
             let deleted = test
                 .blog
                 .delete(
@@ -363,7 +363,7 @@ fn a_missing_post_is_not_found() {
                     Some(Precondition::Version(Version(1))),
                 )
                 .await;
-            assert!(matches!(deleted, Err(BlogError::NotFound)), "{deleted:?}");
+            assert!(matches!(deleted, Err(BlogError::PostNotFound)), "{deleted:?}");
         }
     });
 }

@@ -31,7 +31,7 @@ fn an_impossible_database_path_differs_from_a_missing_file() {
             " Database ",
         )
     };
-    assert!(database("new.db").contains("serve-api makes it when it starts"));
+    assert!(database("new.db").contains("serve-api creates it when it starts"));
     let nowhere = database("missing/new.db");
     assert!(
         nowhere.starts_with('✗') && nowhere.contains("there is no folder HERE/missing"),
@@ -56,7 +56,7 @@ fn an_impossible_database_path_differs_from_a_missing_file() {
     );
     fs::create_dir(folder.join("nowhere")).expect("made");
     assert!(
-        database("link.db").contains("serve-api makes it when it starts"),
+        database("link.db").contains("serve-api creates it when it starts"),
         "SQLite makes what the link leads to"
     );
     symlink("circle.db", folder.join("circle.db")).expect("a link");
@@ -126,7 +126,7 @@ fn a_folder_that_allows_no_database_is_reported() {
         );
         assert!(reported.starts_with('✗') && reported.contains(&expected), "{reported}");
         assert!(
-            reported.contains("may read and write the file and its folder"),
+            reported.contains("can read and write the file and its folder"),
             "{reported}"
         );
     }

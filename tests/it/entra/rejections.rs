@@ -60,7 +60,7 @@ fn six_rejections_cause_one_retry_with_another_certificate() {
             client
                 .refresh(&SecretString::from("the refresh token"))
                 .expect_err("rejected"),
-        )
+        );
     };
     let requests = [("redemption", &redeem as &dyn Fn()), ("refresh", &refresh)];
 

@@ -97,12 +97,12 @@ impl TestApi {
         self.client(Some(token.to_owned()))
     }
 
-    /// Commands the identity provider.
     /// The address of a path.
     pub fn url(&self, path: &str) -> String {
         self.server.as_ref().expect("it runs").url(path)
     }
 
+    /// Controls the identity provider.
     pub fn control(&self) -> IdpControl {
         IdpControl::new(&self.idp)
     }

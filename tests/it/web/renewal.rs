@@ -180,7 +180,7 @@ fn an_interrupted_renewal_is_completed_by_the_next_run() {
             assert_eq!(code, Some(0), "it begins anew: {text}");
         }),
         ("the certificate to upload is missing", &|| {
-            remove("client.next-cert.pem")
+            remove("client.next-cert.pem");
         }),
         ("the old one was kept", &keep),
         ("the new one was put in place", &switch),

@@ -331,7 +331,7 @@ fn a_redis_that_takes_no_writes_makes_the_site_unready_and_one_without_memory_do
 fn a_session_ends_at_its_maximum_age() {
     let Some(redis) = RedisServer::start() else { return };
     let system = sharing(&redis, |settings| {
-        settings.client.session_max = std::time::Duration::ZERO
+        settings.client.session_max = std::time::Duration::ZERO;
     });
     let browser = Browser::new();
     let login = browser.get(&system.web.url("/login?next=/"));

@@ -1,4 +1,4 @@
-//! What records are called in Redis.
+//! The names of records in Redis.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use openssl::sha::sha256;

@@ -1,4 +1,4 @@
-//! Sorted sets of entries with a time, in which each entry expires by itself.
+//! Sorted sets of entries with a time, in which each entry expires separately.
 
 use std::time::Duration;
 

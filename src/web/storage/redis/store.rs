@@ -26,7 +26,7 @@ use crate::{
 
 /// Most connections at once. A connection is in use for the time of one command.
 const MAX_CONNECTIONS: u32 = 24;
-/// Threads for requests that wait for Redis. Token refreshes have threads of their own.
+/// Threads for requests that wait for Redis. Token refreshes have separate threads.
 const THREADS: usize = 16;
 
 // Scripts combine several commands. In a transaction each command has a response, and when Redis hangs, the client
@@ -318,7 +318,7 @@ impl RedisStore {
         format!("{}:{kind}:{}", self.0.prefix, name.as_str())
     }
 
-    /// Seals a record for its own name, so that an attacker cannot put it in the place of another.
+    /// Seals a record for its own name, so that an attacker cannot replace another record with it.
     fn seal(&self, kind: RecordKind, name: &RecordName, plain: &[u8]) -> Result<Vec<u8>, StoreError> {
         let sealed = self.0.keys.seal(&place(kind, name), plain);
         sealed.ok_or_else(|| StoreError::new("a record cannot be sealed"))

@@ -15,7 +15,7 @@ thread_local! {
 }
 
 /// Serves one request with a full budget.
-pub async fn of_request<T>(serve: impl Future<Output = T>) -> T {
+pub async fn with_budget<T>(serve: impl Future<Output = T>) -> T {
     SPENT.scope(Cell::new(Duration::ZERO), serve).await
 }
 
@@ -60,7 +60,7 @@ mod tests {
     #[actix_web::test]
     async fn a_request_waits_no_longer_than_its_budget_however_many_commands_it_has() {
         assert_eq!(left(SECOND * 2), SECOND * 2);
-        of_request(async {
+        with_budget(async {
             spend(SECOND);
             assert_eq!(left(SECOND * 2), SECOND);
             spend(SECOND * 2);

@@ -162,7 +162,7 @@ fn the_log_states_once_why_a_cache_file_is_not_trusted() {
                     .open(path)
                     .expect("opened")
                     .set_len(1 << 40)
-                    .expect("long")
+                    .expect("long");
             },
             "it is larger than 2097152 bytes",
         ),

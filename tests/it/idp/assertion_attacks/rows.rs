@@ -305,10 +305,10 @@ pub(super) const GOOD: &[Good] = &[
     ("old form", Assertion::in_old_form),
     ("RS256 with x5t#S256", |a| a.alg = "RS256"),
     ("both thumbprints", |a| {
-        a.header["x5t"] = json!(URL_SAFE_NO_PAD.encode(registered().sha1()))
+        a.header["x5t"] = json!(URL_SAFE_NO_PAD.encode(registered().sha1()));
     }),
     ("own chain in x5c", |a| {
-        a.header["x5c"] = json!([registered().der_base64()])
+        a.header["x5c"] = json!([registered().der_base64()]);
     }),
     ("another certificate in x5c, which is ignored", |a| {
         a.header["x5c"] = json!([unregistered().der_base64()]);

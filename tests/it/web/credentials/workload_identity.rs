@@ -96,7 +96,7 @@ fn the_emulator_accepts_only_the_right_federated_token() {
         ),
         (
             azure.federated_token(SUBJECT, |claims| {
-                claims["aud"] = json!(["api://AzureADTokenExchange", "b"])
+                claims["aud"] = json!(["api://AzureADTokenExchange", "b"]);
             }),
             700_212,
         ),
