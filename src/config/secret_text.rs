@@ -129,6 +129,7 @@ pub fn secret_kind(text: &str) -> Option<SecretKind> {
         .split(|c: char| !(c.is_ascii_alphanumeric() || "+=".contains(c)))
         .any(is_random)
         || is_hex_dump(text)
+        || text.split(',').any(|item| is_hex_dump(item.trim()))
     {
         return Some(SecretKind::Random);
     }
