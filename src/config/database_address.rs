@@ -78,7 +78,7 @@ impl DatabaseAddress {
         if kind.is_some_and(|kind| kind.is_certain() || !is_plainly_a_path) {
             return Err(format!("it looks like a secret; {FORMS}"));
         }
-        // What templates leave behind, and what only connection strings and commands hold.
+        // Placeholders of templates, and characters that only connection strings and commands contain.
         let is_odd =
             text.contains([';', '@', '=', '*', '<', '>', '|', '{', '}', '$', '"']) || text.get(1..2) == Some(":");
         if is_odd && !is_plainly_a_path {
