@@ -37,7 +37,8 @@ impl<T: DeserializeOwned + 'static> FromRequest for JsonBody<T> {
             .app_data::<web::Data<ApiSettings>>()
             .map(|settings| settings.max_body_bytes);
         let limit = limit.unwrap_or_else(|| ApiSettings::default().max_body_bytes);
-        let reading = Reading::<T>::new(request, payload, None, true).limit(limit);
+        // Without the web server's own check of the type, which takes no blank before the parameters.
+        let reading = Reading::<T>::new(request, payload, None, false).limit(limit);
         Box::pin(async move { Ok(Self(reading.await?)) })
     }
 }

@@ -29,9 +29,9 @@ pub fn check(arguments: &[OsString]) -> anyhow::Result<()> {
         let value = text
             .strip_prefix("--")
             .and_then(|rest| rest.split_once('='))
+            .filter(|(option, _)| is_option(option))
             .map_or(&*text, |(_, value)| value);
-        let kind = secret_kind(&text).filter(|kind| kind.is_certain());
-        let Some(kind) = kind.or_else(|| secret_kind(value).filter(|kind| kind.is_certain())) else {
+        let Some(kind) = secret_kind(value).filter(|kind| kind.is_certain()) else {
             continue;
         };
         let hint = if kind == SecretKind::Token {
@@ -46,6 +46,12 @@ pub fn check(arguments: &[OsString]) -> anyhow::Result<()> {
         return Err(WrongUsage(problem)).hint(hint);
     }
     Ok(())
+}
+
+/// The name of an option. An argument such as `--password=…` is judged as a whole.
+fn is_option(name: &str) -> bool {
+    let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-');
+    is_name && secret_kind(&format!("{name}=x")).is_none()
 }
 
 /// `section.key=value`
@@ -111,6 +117,7 @@ mod tests {
             &["cert", "check", pem][..],
             &["cert", "thumbprint", "a.pem", pem],
             &["cert", "check", "a.pem", &format!("--key={pem}")],
+            &["config", "--password=hunter2"],
             &["doctor", "--token", token],
             &["--set", pem, "config"],
             &["migrate", "import", "postgres://u:hunter2@host/db"],
@@ -141,6 +148,7 @@ mod tests {
                 "--san",
                 "blog.example.com",
             ],
+            &["cert", "new", "--san=email:ops@example.com", "--cn=Blog:ops@x"],
             &[
                 "cert",
                 "check",

@@ -74,11 +74,16 @@ impl DatabaseAddress {
                 "it is a connection string of another program (ADO.NET, ODBC or Redis); {FORMS}"
             ));
         }
+        let has_extension = [".db", ".db3", ".sqlite", ".sqlite3"]
+            .iter()
+            .any(|extension| lower.ends_with(extension));
         let kind = secret_kind(text);
-        if kind.is_some_and(|kind| kind.is_certain() || !is_plainly_a_path) {
-            return Err(format!("it looks like a secret; {FORMS}"));
+        if kind.is_some_and(|kind| kind.is_certain() || !(is_plainly_a_path || has_extension)) {
+            return Err(format!(
+                "it looks like a secret (write ./ before the name of such a file); {FORMS}"
+            ));
         }
-        // What templates leave behind, and what only connection strings and commands hold.
+        // Placeholders of templates, and characters that only connection strings and commands contain.
         let is_odd =
             text.contains([';', '@', '=', '*', '<', '>', '|', '{', '}', '$', '"']) || text.get(1..2) == Some(":");
         if is_odd && !is_plainly_a_path {
@@ -261,6 +266,9 @@ mod tests {
     fn a_path_stays_a_path() {
         for (text, path) in [
             ("blog.db", "blog.db"),
+            ("MyBlog2026.db", "MyBlog2026.db"),
+            ("data/BlogV2Db3.sqlite", "data/BlogV2Db3.sqlite"),
+            ("Team+Blog.db", "Team+Blog.db"),
             (" './data/blog.db' ", "./data/blog.db"),
             ("/var/lib/a=b;c@d.db", "/var/lib/a=b;c@d.db"),
             ("SQLITE:///blog.db", "blog.db"),

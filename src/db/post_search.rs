@@ -174,7 +174,7 @@ impl QueryFragment<Sqlite> for MatchQuery<'_> {
         out.push_bind_param::<Text, _>(&self.text)?;
         out.push_sql(
             // A call takes as long as the rest of a row, so only one row in sixteen makes it.
-            " AND (post_search.rowid & 15 OR search_goes_on(post_search.rowid)) \
+            " AND ((post_search.rowid * 2654435761 >> 8) & 15 OR search_goes_on(post_search.rowid)) \
              AND post_search.rowid NOT IN (SELECT post_id FROM posts_to_index) ORDER BY post_search.rowid DESC LIMIT ",
         );
         out.push_bind_param::<BigInt, _>(&self.limit)?;

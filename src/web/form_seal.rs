@@ -26,7 +26,7 @@ pub const LIFETIME: TimeDelta = TimeDelta::days(7);
 pub struct FormSeal {
     /// The author.
     pub author: UserKey,
-    /// When the author began the sign-in in which the form was shown.
+    /// When the author signed in to the session in which the form was shown.
     pub signed_in_at: DateTime<Utc>,
     shown_at: DateTime<Utc>,
 }

@@ -27,7 +27,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Listens on `client.host` and `client.port`, and creates the site. Connects to no other server.
+    /// Listens on `client.host` and `client.port`, and creates the site. Connects to no other server, except to Azure when the credential is in
+    /// Key Vault.
     ///
     /// # Errors
     /// See [`StartError`].

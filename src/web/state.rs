@@ -190,7 +190,7 @@ fn check(settings: &Settings) -> Vec<SettingError> {
     if !settings.client_id.is_empty() && guid::parse(settings.client_id.trim()).is_none() {
         report(
             "client.client_id",
-            "is not a GUID: the portal shows it as Application (client) ID",
+            "is not a GUID with hyphens: the portal shows it as Application (client) ID",
         );
     }
     if settings

@@ -52,7 +52,8 @@ impl CompressedBodies {
         if let Some(cached) = self.0.get(&key) {
             return Ok(cached);
         }
-        let compressed = coding.compress_body(body).await?;
+        // A copy: an encoder's buffer may be many times longer than what it holds.
+        let compressed = Bytes::copy_from_slice(&coding.compress_body(body).await?);
         self.0.insert(key, compressed.clone());
         Ok(compressed)
     }

@@ -2,7 +2,7 @@
 //! program at the configured address, sends no problem documents.
 
 use actix_web::http::StatusCode;
-use http_auth::ChallengeRef;
+use http_auth::{ChallengeParser, ChallengeRef};
 use serde::Deserialize;
 use url::Url;
 
@@ -188,15 +188,21 @@ pub(super) fn names_json(content_type: &str) -> bool {
     essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
 }
 
-/// The challenges in a `WWW-Authenticate` header (RFC 9110 §11.6.1); none when it cannot be parsed.
+/// The challenges in a `WWW-Authenticate` header (RFC 9110 §11.6.1) up to the first that cannot be parsed.
 fn challenges(header: &str) -> Vec<ChallengeRef<'_>> {
-    http_auth::parse_challenges(header).unwrap_or_default()
+    ChallengeParser::new(header).map_while(Result::ok).collect()
 }
 
-/// Whether the header names schemes, and `Bearer` is none of them.
+/// Whether the header names schemes, but not `Bearer`.
 fn requires_other_scheme(header: &str) -> bool {
     let challenges = challenges(header);
-    !challenges.is_empty() && !challenges.iter().any(is_bearer)
+    if challenges.is_empty() {
+        // The parser does not read `Negotiate` and `NTLM` with the data that they carry.
+        let scheme = header.split([' ', ',']).next().unwrap_or_default();
+        let is_name = !scheme.is_empty() && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        return is_name && !scheme.eq_ignore_ascii_case("Bearer");
+    }
+    !challenges.iter().any(is_bearer)
 }
 
 fn is_bearer(challenge: &ChallengeRef<'_>) -> bool {
@@ -269,6 +275,9 @@ mod tests {
             "Negotiate",
             "Basic realm=\"x\"",
             "Basic realm=\"x\", Digest nonce=\"y\"",
+            "Negotiate YIIJvwYGKwYBBQUCoIIJszCC==",
+            "NTLM TlRMTVNTUAACAAAA",
+            "Basic realm=My Proxy",
         ] {
             assert!(requires_other_scheme(other), "{other}");
         }
@@ -276,6 +285,7 @@ mod tests {
             "Bearer",
             "bearer error=\"invalid_token\"",
             "Basic realm=\"x\", Bearer realm=\"y\"",
+            "Bearer realm=My API",
             "=",
             "",
         ] {

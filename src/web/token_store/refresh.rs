@@ -26,7 +26,7 @@ use crate::{
     },
 };
 
-/// A token with less than this left is refreshed before it is used.
+/// A token with less than this left is refreshed when it is used: in the background while it is still valid.
 const REFRESH_BEFORE: Duration = Duration::minutes(2);
 /// A token is refreshed up to this much earlier, at a random time. Otherwise users who signed in together after a
 /// restart would all be refreshed in the same minute of each hour.

@@ -19,7 +19,7 @@ pub struct StoredTokens {
     pub expires_at: DateTime<Utc>,
     /// Entra ID replaces it at each use.
     pub refresh_token: Option<SecretString>,
-    /// From this time on, the access token is refreshed before it is used.
+    /// From this time on, the access token is refreshed when it is used: in the background while it is still valid.
     pub refresh_at: DateTime<Utc>,
 }
 

@@ -53,6 +53,7 @@ fn an_unusable_body_is_rejected_with_its_reason() {
     assert_eq!(alice.get("/v1/posts").json(), json!([]), "nothing was written");
     for content_type in [
         "application/json; charset=utf-8",
+        "application/json ; charset=utf-8",
         "application/merge-patch+json",
         "APPLICATION/JSON",
     ] {
