@@ -195,7 +195,7 @@ fn redis_is_tested_with_a_session() {
     redis.stop();
     let (code, away) = sessions(&url);
     assert!(
-        code == Some(1) && away.contains("start it, or correct host and port in redis.url"),
+        code == Some(1) && away.contains("start Redis, or correct host and port in redis.url"),
         "{away}"
     );
     let (_, plain) = sessions("redis://redis.invalid:1");

@@ -73,7 +73,11 @@ impl TestApi {
 
     /// A user with another name, whose token was issued `seconds` after now.
     pub fn named(&self, number: usize, name: &str, seconds: i64) -> Client {
-        let issued_at = chrono::Utc::now().timestamp() + seconds;
+        self.named_at(number, name, chrono::Utc::now().timestamp() + seconds)
+    }
+
+    /// The same with the `iat` of the token.
+    pub fn named_at(&self, number: usize, name: &str, issued_at: i64) -> Client {
         self.bearer(|token| {
             token
                 .user(&self.user(number).oid)
