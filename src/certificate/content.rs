@@ -1,7 +1,7 @@
 //! Normalizes the content of a file or a setting to PEM as OpenSSL reads it, or to DER.
 //!
 //! Keys and certificates arrive through vaults, pipelines, environment variables and e-mails, and each changes them: Key Vault
-//! exports a PFX in base64, PowerShell writes UTF-16, a variable has blanks or `\n` instead of line ends, Docker leaves
+//! exports a PFX in base64, its command line puts it into JSON, PowerShell writes UTF-16, a variable has blanks or `\n` instead of line ends, Docker leaves
 //! quotation marks, a pipeline encodes content that is encoded already. Each form is unambiguous, so all are accepted.
 
 use base64::{
@@ -9,6 +9,7 @@ use base64::{
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
 use openssl::{pkcs12::Pkcs12, x509::X509};
+use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use crate::config::text_in;
@@ -58,6 +59,12 @@ impl Content {
         let Some(text) = text_in(bytes) else {
             return Self::Unknown;
         };
+        if layers > 0
+            && text.trim_start().starts_with('{')
+            && let Ok(VaultSecret { value }) = serde_json::from_str(&text)
+        {
+            return Self::parse_layer(value.as_bytes(), layers - 1);
+        }
         if text.contains(BEGIN) {
             return Self::parse_pem(&text);
         }
@@ -86,6 +93,12 @@ impl Content {
             Self::Pem(pem)
         }
     }
+}
+
+/// The output of `az keyvault secret show`: PEM, or a PFX in base64.
+#[derive(Deserialize)]
+struct VaultSecret {
+    value: Zeroizing<String>,
 }
 
 /// Whether the text is valid base64, whatever it encodes.
@@ -243,6 +256,23 @@ mod tests {
             )),
             [whole, whole].concat()
         );
+    }
+
+    #[test]
+    fn the_json_of_a_vault_holds_pem_or_a_pfx() {
+        let whole = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        let json = |value: &str| {
+            serde_json::json!({ "contentType": "x", "id": "https://v/secrets/a", "value": value }).to_string()
+        };
+        assert_eq!(pem(&json(whole)), whole);
+        let der = [&[SEQUENCE, 0x82, 1, 2], &[7; 8][..]].concat();
+        let Content::Der(found) = Content::parse(json(&STANDARD.encode(&der)).as_bytes()) else {
+            panic!("no DER");
+        };
+        assert_eq!(*found, der);
+        for other in ["{}", "{\"value\": 1}", &json(""), &json("{}"), "{\"value\""] {
+            assert!(matches!(Content::parse(other.as_bytes()), Content::Unknown), "{other}");
+        }
     }
 
     proptest! {
