@@ -148,7 +148,7 @@ mod tests {
                 "--san",
                 "blog.example.com",
             ],
-            &["cert", "new", "--san=email:ops@example.com", "--cn=Blog:ops@x"],
+            &["cert", "new", "--san=email:ops@example.com"],
             &[
                 "cert",
                 "check",
