@@ -54,9 +54,9 @@ fn each_warning_is_logged_once() {
     site.wait_for("the certificate expires in 4 days (");
 
     put("client.pem", &[&certificate]);
-    site.wait_for("the old one stays: client.pem holds no private key; hint: ");
+    site.wait_for("the current one stays in use: client.pem holds no private key; hint: ");
     put("client.pem", &[b"half a file"]);
-    site.wait_for("the old one stays: client.pem is neither a PEM nor a PFX file");
+    site.wait_for("the current one stays in use: client.pem is neither a PEM nor a PFX file");
     let next = pem(&TestCertificate {
         valid: (-1, 6),
         ..TestCertificate::new("site", key)
