@@ -331,7 +331,7 @@ fn an_unsupported_renewal_names_the_alternative() {
     file(folder.path(), "client.pfx", &[b"\x30\x82"]);
     for (name, value, cert_path, expected_text) in [
         ("BLOG_LOG__LEVEL", "info", "client.pem", "CN=Company CA issued it"),
-        ("BLOG_CLIENT__KEY_PATH", "client.key", "client.pem", "are two files"),
+        ("BLOG_CLIENT__KEY_PATH", "client.key", "client.pem", "are in two files"),
         (
             "BLOG_CLIENT__CERT_THUMBPRINT",
             &"A".repeat(40),
