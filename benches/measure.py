@@ -297,7 +297,7 @@ def load(system, server, kind, token, seconds, seed, cursor=None, posts=None):
 
 
 def medians(runs):
-    return {key: statistics.median(run[key] for run in runs) for key in runs[0]}
+    return {key: round(statistics.median(run[key] for run in runs), 3) for key in runs[0]}
 
 
 def soak(system, options):
