@@ -82,6 +82,10 @@ function request()
         sent = sent + 1
         return get("/v1/posts/1", arguments.head .. arguments.start .. string.format("%011dA", sent))
     end
+    if arguments.kind == "search_new" then
+        sent = sent + 1
+        return makers.search_new(arguments, sent)
+    end
     next_request = next_request % #requests + 1
     return requests[next_request]
 end

@@ -42,7 +42,7 @@ SCENARIOS = [
     ("by_cursor", "20 from the middle, by cursor", "by_cursor", "good", None),
     ("by_skip", "20 at nine tenths, by `skip`", "by_skip", "good", None),
     ("search", "20 best of a search for two words", "search", "good", None),
-    ("search_new", "20 best of a search for two words, typed in another way each time", "search_new", "good", None),
+    ("search_new_alone", "the same, typed in another way each time, one client", "search_new_alone", "good", None),
     ("by_id_gzip", "`GET /v1/posts/{id}`, random ids, `Accept-Encoding: gzip`", "by_id_gzip", "good", None),
     ("list_gzip", "newest 20, `Accept-Encoding: gzip`", "list_gzip", "good", None),
     ("by_cursor_gzip", "20 from the middle, by cursor, `Accept-Encoding: gzip`", "by_cursor_gzip", "good", None),
