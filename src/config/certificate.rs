@@ -74,6 +74,15 @@ impl CertificateSettings {
         self.path.is_some() || self.base64.is_some()
     }
 
+    /// The files that they name.
+    pub fn files(&self) -> Vec<PathBuf> {
+        [&self.path, &self.key_path, &self.key_passphrase_file]
+            .into_iter()
+            .flatten()
+            .cloned()
+            .collect()
+    }
+
     pub(super) fn load(loader: &mut Loader) -> Self {
         let settings = Self::read(loader);
         warn_of_path(
