@@ -32,6 +32,7 @@ use crate::{
     entra::{AccessTokenValidator, Authority, Provider, ProviderError},
     hint::Hint,
     serve::{self, ListenError, Options, ShutdownHandle, TrustedProxies, access_log, request_guard, request_id},
+    tls::{Https, HttpsRole, ServedCertificate, TlsError},
 };
 
 /// Why the server did not start.
@@ -44,6 +45,9 @@ pub enum StartError {
     /// The given socket cannot be used.
     #[error("the listening socket cannot be used: {0}")]
     Socket(#[source] io::Error),
+    /// HTTPS cannot be set up.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The settings of the identity provider are invalid.
     #[error(transparent)]
     Provider(#[from] ProviderError),
@@ -76,6 +80,7 @@ impl Hint for StartError {
             Self::CorsOrigin(invalid) => Some(invalid.error.hint()),
             Self::PendingMigrations => Some("set database.migrate_at_start = true to apply them at each start"),
             Self::Database(error) => return error.hint(),
+            Self::Tls(error) => return error.hint(),
             Self::Socket(_) | Self::Provider(_) | Self::Description(_) => None,
         };
         hint.map(Cow::Borrowed)
@@ -85,6 +90,7 @@ impl Hint for StartError {
 /// A server that listens, but does not serve yet.
 pub struct Server {
     http: serve::Server,
+    https: Option<Https>,
     database: Database,
     validator: Arc<AccessTokenValidator>,
 }
@@ -103,6 +109,7 @@ impl Server {
     /// # Errors
     /// See [`StartError`].
     pub fn from_listener(listener: TcpListener, settings: &Settings) -> Result<Self, StartError> {
+        let https = Https::start(settings, &settings.api.host, &HttpsRole::Api)?;
         let origins = Origins::parse(&settings.api.cors_origins)?;
         let validator = Arc::new(validator(settings)?);
         let database = open(&settings.database)?;
@@ -129,7 +136,7 @@ impl Server {
             name: "serve-api",
             workers: serve::workers(&settings.server),
             settings: &settings.server,
-            tls: None,
+            tls: https.as_ref().map(Https::tls),
         };
         let http = serve::server::listen(listener, &options, move || {
             App::new()
@@ -151,6 +158,7 @@ impl Server {
         .map_err(StartError::Socket)?;
         Ok(Self {
             http,
+            https,
             database,
             validator,
         })
@@ -159,6 +167,16 @@ impl Server {
     /// The port of the server.
     pub fn port(&self) -> u16 {
         self.http.port()
+    }
+
+    /// The port for plain HTTP, if `server.tls.redirect_port` is set.
+    pub fn plain_http_port(&self) -> Option<u16> {
+        self.https.as_ref().and_then(Https::plain_http_port)
+    }
+
+    /// The certificate of HTTPS, if the server speaks it.
+    pub fn served_certificate(&self) -> Option<ServedCertificate> {
+        self.https.as_ref().map(Https::served_certificate)
     }
 
     /// A handle to stop the server.
@@ -178,11 +196,15 @@ impl Server {
     pub async fn run(self) -> io::Result<()> {
         let Self {
             http,
+            https,
             database,
             validator,
         } = self;
         let key_watch = KeyWatch::start(validator)?;
-        let served = http.run().await;
+        let served = match https {
+            Some(https) => https.serve(http).await,
+            None => http.run().await,
+        };
         drop(key_watch);
         web::block(move || database.close()).await.map_err(io::Error::other)?;
         served

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::{
-    serving::{Bound, http_url, serve},
+    serving::{Bound, serve, url},
     settings::{SettingsArguments, flag},
 };
 use crate::{config::Role, web::Server};
@@ -39,7 +39,8 @@ pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Resul
     let settings = settings.load(Role::Client, flags.into_iter().flatten().collect())?;
     serve(|| {
         let server = Server::bind(&settings)?;
-        let url = http_url(&settings.client.host, server.port());
+        let scheme = if settings.server.tls.is_on() { "https" } else { "http" };
+        let url = url(scheme, &settings.client.host, server.port());
         Ok(Bound {
             url,
             shutdown_handle: server.shutdown_handle(),

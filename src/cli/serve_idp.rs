@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::{
-    serving::{Bound, http_url, serve},
+    serving::{Bound, serve, url},
     settings::{SettingsArguments, flag},
 };
 use crate::{
@@ -62,12 +62,9 @@ pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Resul
         .get_or_insert_with(|| state_dir.join(SIGNING_KEYS_FILE));
     serve(|| {
         let server = Server::bind(&settings)?;
-        let url = http_url(&settings.idp.host, server.port());
-        let url = if settings.idp.tls {
-            url.replacen("http:", "https:", 1)
-        } else {
-            url
-        };
+        let is_https = settings.idp.tls || settings.server.tls.cert_path.is_some();
+        let scheme = if is_https { "https" } else { "http" };
+        let url = url(scheme, &settings.idp.host, server.port());
         // It serves one developer, without a load balancer that must notice the stop.
         Ok(Bound {
             url,

@@ -45,11 +45,11 @@ where
     })
 }
 
-/// `http://host:port`, with brackets around an IPv6 address.
-pub fn http_url(host: &str, port: u16) -> String {
+/// `scheme://host:port`, with brackets around an IPv6 address.
+pub fn url(scheme: &str, host: &str, port: u16) -> String {
     if host.contains(':') {
-        format!("http://[{host}]:{port}")
+        format!("{scheme}://[{host}]:{port}")
     } else {
-        format!("http://{host}:{port}")
+        format!("{scheme}://{host}:{port}")
     }
 }

@@ -18,17 +18,17 @@ use actix_web::{
     Error,
     body::MessageBody,
     dev::{self, AppConfig, ServerHandle},
-    rt::time::timeout,
 };
 use tokio::net::TcpStream;
-use tokio_rustls::{TlsAcceptor, rustls::ServerConfig};
 
 use super::{
     connection::Connection,
     descriptors,
     gate::GateFactory,
+    handshake,
     registry::{Limits, Registry},
     socket::{self, Socket},
+    tls::Tls,
 };
 use crate::config::ServerSettings;
 
@@ -47,7 +47,7 @@ pub struct Options<'s> {
     /// Limits and timeouts.
     pub settings: &'s ServerSettings,
     /// HTTPS; plain HTTP without it.
-    pub tls: Option<Arc<ServerConfig>>,
+    pub tls: Option<Tls>,
 }
 
 /// A server that listens and is not running yet.
@@ -153,14 +153,13 @@ where
     socket::bound_send_buffers(&listener);
     let address = listener.local_addr()?;
     let per_worker = limits.per_worker(workers);
-    let registry = Registry::start(settings, limits)?;
+    let registry = Registry::start(settings, limits, tls.clone())?;
     let &ServerSettings {
         head_timeout,
         body_timeout,
         send_timeout,
         ..
     } = settings;
-    let tls = tls.clone().map(TlsAcceptor::from);
     let accepting = Arc::clone(&registry);
     let http = dev::Server::build()
         .workers(workers)
@@ -184,7 +183,6 @@ where
                 });
             let acceptor = Acceptor {
                 registry: Arc::clone(&accepting),
-                tls: tls.clone(),
                 head_timeout,
                 send_timeout,
             };
@@ -202,7 +200,6 @@ where
 #[derive(Clone)]
 struct Acceptor {
     registry: Arc<Registry>,
-    tls: Option<TlsAcceptor>,
     head_timeout: Duration,
     send_timeout: Duration,
 }
@@ -212,15 +209,13 @@ impl Acceptor {
     async fn accept(&self, stream: TcpStream) -> Option<Accepted> {
         // Fails when the client has already disconnected.
         let peer = stream.peer_addr().ok()?;
-        let guard = self.registry.admit(peer.ip())?;
+        let mut guard = self.registry.admit(peer.ip())?;
         socket::set_options(&stream, self.send_timeout).ok()?;
-        let socket = match &self.tls {
+        let socket = match self.registry.tls() {
             None => Socket::Plain(stream),
             Some(tls) => {
-                let accepted = timeout(self.head_timeout, tls.accept(stream)).await.ok()?;
-                Socket::Tls(Box::new(
-                    accepted.inspect_err(|error| log_tls_error(peer.ip(), error)).ok()?,
-                ))
+                let accepted = handshake::accept(tls, stream, Some(peer.ip()), &mut guard, self.head_timeout);
+                Socket::Tls(Box::new(accepted.await?))
             }
         };
         Some((Connection::new(socket, guard, Some(peer.ip())), Some(peer)))
@@ -306,11 +301,6 @@ fn log_dispatch_error(peer: Option<IpAddr>, error: &DispatchError) {
         }
         error => log::error!(client = client; "connection ended: {error}"),
     }
-}
-
-fn log_tls_error(peer: IpAddr, error: &io::Error) {
-    let client = peer.to_string();
-    log::info!(target: "blogctl::access", client = client.as_str(); "TLS handshake failed: {error}");
 }
 
 #[cfg(test)]

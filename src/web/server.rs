@@ -18,11 +18,13 @@ use crate::{
     config::Settings,
     loopback::is_loopback,
     serve::{self, Options, ShutdownHandle, access_log, request_guard, request_id},
+    tls::{Https, HttpsRole, ServedCertificate},
 };
 
 /// A server that listens, but does not serve yet.
 pub struct Server {
     http: serve::Server,
+    https: Option<Https>,
     watch: CertificateWatch,
 }
 
@@ -49,6 +51,8 @@ impl Server {
             log::warn!("{public_url} is plain http: an attacker on the network path can take over sessions");
         }
         log::info!("the site authenticates with {}", state.client.credential().name());
+        let role = HttpsRole::Site(public_url.clone());
+        let https = Https::start(settings, &settings.client.host, &role)?;
         let client = Arc::clone(&state.client);
         let watch = CertificateWatch::start(client, &settings.client).map_err(StartError::Threads)?;
         // Middleware wraps inside out: a request meets the last one first.
@@ -69,15 +73,25 @@ impl Server {
             name: "serve-client",
             workers: serve::workers(&settings.server),
             settings: &settings.server,
-            tls: None,
+            tls: https.as_ref().map(Https::tls),
         };
         let http = serve::server::listen(listener, &options, application).map_err(StartError::Socket)?;
-        Ok(Self { http, watch })
+        Ok(Self { http, https, watch })
     }
 
     /// The port that the site listens on.
     pub fn port(&self) -> u16 {
         self.http.port()
+    }
+
+    /// The port for plain HTTP, if `server.tls.redirect_port` is set.
+    pub fn plain_http_port(&self) -> Option<u16> {
+        self.https.as_ref().and_then(Https::plain_http_port)
+    }
+
+    /// The certificate of HTTPS, if the site speaks it.
+    pub fn served_certificate(&self) -> Option<ServedCertificate> {
+        self.https.as_ref().map(Https::served_certificate)
     }
 
     /// A handle that stops the server from another task.
@@ -95,8 +109,11 @@ impl Server {
     /// # Errors
     /// When the sockets fail.
     pub async fn run(self) -> io::Result<()> {
-        let Self { http, watch } = self;
-        let served = http.run().await;
+        let Self { http, https, watch } = self;
+        let served = match https {
+            Some(https) => https.serve(http).await,
+            None => http.run().await,
+        };
         drop(watch);
         served
     }

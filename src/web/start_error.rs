@@ -6,8 +6,8 @@ use super::{storage::RedisSetupError, templates::TemplateError};
 use crate::{
     entra::{ProviderError, confidential_client::SignInError},
     hint::Hint,
-    outbound::OutboundError,
     serve::ListenError,
+    tls::TlsError,
 };
 
 /// Why the site does not start.
@@ -17,6 +17,9 @@ pub enum StartError {
     /// It cannot listen.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// HTTPS cannot be set up.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// Settings are missing or invalid: all of them, one per line.
     #[error("{}", list(.0))]
     Settings(Vec<SettingError>),
@@ -26,9 +29,6 @@ pub enum StartError {
     /// The Entra ID client cannot be created, because its certificate cannot be used.
     #[error(transparent)]
     Client(#[from] SignInError),
-    /// The CA file for requests to the API cannot be used.
-    #[error(transparent)]
-    Outbound(#[from] OutboundError),
     /// The Redis settings cannot be used.
     #[error(transparent)]
     Redis(#[from] RedisSetupError),
@@ -51,14 +51,12 @@ impl StartError {
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::Listen(error) => return error.hint("client.port"),
+            Self::Tls(error) => return Hint::hint(error).map(Cow::into_owned),
             Self::Settings(_) => {
                 "set them in blog.toml, or in the environment as BLOG_CLIENT__… (client.client_id is BLOG_CLIENT__CLIENT_ID)"
             }
             Self::Client(SignInError::Credential(error)) => return Some(error.hint()),
             Self::Provider(_) | Self::Client(_) => "see entra.tenant_id, entra.authority_host and entra.ca_file",
-            Self::Outbound(_) => {
-                "entra.ca_file is a PEM file with the certificates to trust in addition to the system's"
-            }
             Self::Redis(_) => "see redis.url and redis.ca_file, a PEM file with the certificates to trust",
             Self::Header(_) => "see client.public_url and entra.authority_host",
             Self::Template(_) | Self::Socket(_) | Self::Threads(_) => return None,

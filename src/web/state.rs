@@ -28,8 +28,9 @@ use super::{
 use crate::{
     config::{A_REDIRECT_PATH, Role, Settings, redirect_path},
     entra::{ConfidentialClient, Provider},
-    guid, outbound,
+    guid,
     serve::TrustedProxies,
+    tls::ApiAgent,
 };
 
 /// Fewest characters of `client.cookie_key`: key derivation needs 32 bytes.
@@ -73,10 +74,14 @@ impl AppState {
         if !errors.is_empty() {
             return Err(StartError::Settings(errors));
         }
-        let addresses = Addresses::from_settings(client_settings, port)?;
+        let addresses = Addresses::from_settings(settings, port)?;
         let provider = Arc::new(Provider::new(&settings.entra)?);
-        let security_headers = SecurityHeaders::new(&addresses, &provider.authority().discovery_url())
-            .map_err(|error| StartError::Header(error.to_string()))?;
+        let security_headers = SecurityHeaders::new(
+            &addresses,
+            &provider.authority().discovery_url(),
+            settings.server.tls.hsts_seconds,
+        )
+        .map_err(|error| StartError::Header(error.to_string()))?;
         let client = ConfidentialClient::new(Arc::clone(&provider), settings, addresses.redirect_uri.clone())?;
         let client = Arc::new(client);
         let pools = Arc::new(BlockingPools::new().map_err(StartError::Threads)?);
@@ -99,7 +104,7 @@ impl AppState {
         ));
         let drafts = Drafts::new(client_settings.session_max, redis, executor.clone());
 
-        let agent = outbound::agent(client_settings.api_timeout, settings.entra.ca_file.as_deref())?;
+        let agent = ApiAgent::start(settings)?;
         let api = Arc::new(ApiClient::new(
             agent,
             &client_settings.api_base_url,
