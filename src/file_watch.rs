@@ -1,4 +1,4 @@
-//! Notices when files change, and calls back on a thread of its own. It watches the folders of the files, and also calls back
+//! Notices when files change, and calls back on a separate thread. It watches the folders of the files, and also calls back
 //! once a minute in case watching fails: not every file system sends events.
 
 mod watched_folders;

@@ -77,7 +77,7 @@ impl ClientIdentity<'_> {
     }
 }
 
-/// As [`agent`], with several files of certificates to trust, and a certificate of its own.
+/// As [`agent`], with several files of certificates to trust, and a client certificate.
 ///
 /// # Errors
 /// When a file cannot be read or holds no certificate, or the key is not PEM.

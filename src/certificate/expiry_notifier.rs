@@ -5,7 +5,7 @@ use log::Level;
 
 use super::CertificateDetails;
 
-/// What expires, and so what happens then.
+/// The kind of certificate that expires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExpirySubject {
     /// The client certificate, for Entra ID.

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::{
-    serving::{Bound, serve, url},
+    serving::{Bound, serve, urls},
     settings::{SettingsArguments, flag},
 };
 use crate::{api::Server, config::Role};
@@ -41,9 +41,8 @@ pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Resul
     serve(|| {
         let server = Server::bind(&settings)?;
         let scheme = if settings.server.tls.is_on() { "https" } else { "http" };
-        let url = url(scheme, &settings.api.host, server.port());
         Ok(Bound {
-            url,
+            urls: urls(server.addresses(), scheme, &settings.api.host),
             shutdown_handle: server.shutdown_handle(),
             drain: settings.server.drain,
             run: server.run(),

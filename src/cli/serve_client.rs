@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::{
-    serving::{Bound, serve, url},
+    serving::{Bound, serve, urls},
     settings::{SettingsArguments, flag},
 };
 use crate::{config::Role, web::Server};
@@ -40,9 +40,8 @@ pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Resul
     serve(|| {
         let server = Server::bind(&settings)?;
         let scheme = if settings.server.tls.is_on() { "https" } else { "http" };
-        let url = url(scheme, &settings.client.host, server.port());
         Ok(Bound {
-            url,
+            urls: urls(server.addresses(), scheme, &settings.client.host),
             shutdown_handle: server.shutdown_handle(),
             drain: settings.server.drain,
             run: server.run(),

@@ -67,7 +67,7 @@ pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Resul
         let url = url(scheme, &settings.idp.host, server.port());
         // It serves one developer, without a load balancer that must notice the stop.
         Ok(Bound {
-            url,
+            urls: vec![url],
             shutdown_handle: server.shutdown_handle(),
             drain: Duration::ZERO,
             run: server.run(),

@@ -31,7 +31,7 @@ section! {
         /// process only.
         pub cache_dir: Option<PathBuf> = None;
 
-        /// PEM file with certificates to trust for the directory in addition to the system's, for a CA of your own.
+        /// PEM file with certificates to trust for the directory in addition to the system's, for a private CA.
         pub ca_file: Option<PathBuf> = None;
     }
 }

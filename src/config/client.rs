@@ -10,11 +10,13 @@ use super::{
     certificate::CertificateSettings,
     cookie_keys,
     credential::{CredentialSettings, credentials},
+    database::FileMode,
     loader::Loader,
     rules::{hours, minutes, number, only, optional_url, seconds, text, text_or_empty},
     secret_file::{secret_file, warn_of_path},
     section::section,
     server::Environment,
+    socket_path::socket_path,
     validate::{
         A_GUID, A_HOST, A_REDIRECT_PATH, A_SECURE_URL, guid, host, origin, plain_url, public_uri, redirect_path,
         secure_url,
@@ -46,6 +48,13 @@ section! {
         #[alias(FLASK_PORT)]
         pub port: u16 = 5000;
 
+        /// Unix socket that the web site listens on, instead of `client.host` and `client.port`: for a reverse proxy on the same
+        /// machine. A socket that a stopped process left behind is replaced. See [sockets.md](sockets.md).
+        pub socket_path: Option<PathBuf> = None, socket_path;
+
+        /// Mode of that socket, in octal. To connect, a process needs write permission.
+        pub socket_mode: FileMode = FileMode(0o660);
+
         /// Allow an HTTP `client.public_url` on another host than localhost. On the way, others can read and take over
         /// sessions, and Entra ID accepts no such redirect URI: only for a closed network with another identity provider.
         pub allow_plain_http: bool = false;
@@ -69,6 +78,11 @@ section! {
         /// Application (client) ID of the web site's app registration, a GUID.
         #[alias(CLIENT_ID)]
         pub client_id: String = String::new(), text_or_empty(A_GUID, guid);
+
+        /// Folder of PFX files without a passphrase whose names are thumbprints: without `client.cert_path`, the site uses
+        /// `{client.cert_thumbprint}.p12` in it. App Service puts the certificates there that its setting
+        /// `WEBSITE_LOAD_CERTIFICATES` lists.
+        pub cert_folder: PathBuf = PathBuf::from("/var/ssl/private");
 
         /// What the site authenticates with, in order of preference, instead of `client.cert_path` and the related settings:
         /// tables with `source` and its keys: `file` (the keys of `client.cert_path` and so on), `key_vault_sign` or
@@ -201,6 +215,9 @@ impl ClientSettings {
             settings.cookie_keys,
             settings.cookie_key_file.as_deref(),
         );
+        if settings.credential.is_empty() {
+            settings.certificate.find_in(&settings.cert_folder, loader);
+        }
         settings.check_api_tls(loader);
         if settings.certificate.is_given() && !settings.credential.is_empty() {
             loader.reject(

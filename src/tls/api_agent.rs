@@ -128,7 +128,7 @@ impl Reload {
     }
 }
 
-fn load(files: &CertificateSettings) -> Result<TlsIdentity, TlsError> {
+pub(super) fn load(files: &CertificateSettings) -> Result<TlsIdentity, TlsError> {
     let purpose = Purpose::ApiClient;
     let identity = certificate_files::load(files, purpose)?;
     // The agent would panic if rustls rejected the key.

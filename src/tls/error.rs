@@ -21,6 +21,14 @@ pub enum Purpose {
 }
 
 impl Purpose {
+    /// The setting that names the certificate.
+    pub fn setting(self) -> &'static str {
+        match self {
+            Self::Server => "server.tls.cert_path",
+            Self::ApiClient => "client.api_tls_cert_path",
+        }
+    }
+
     fn prefix(self) -> &'static str {
         match self {
             Self::Server => "server.tls.",
@@ -34,7 +42,7 @@ impl Purpose {
 #[non_exhaustive]
 pub enum TlsError {
     /// Certificate or key cannot be used.
-    #[error("{}cert_path: {source}", purpose.prefix())]
+    #[error("{}: {source}", purpose.setting())]
     Certificate {
         /// What it is for.
         purpose: Purpose,
@@ -42,7 +50,7 @@ pub enum TlsError {
         source: CertificateError,
     },
     /// rustls cannot use the key.
-    #[error("{}cert_path: the key of {location} cannot be used for TLS ({kind})", purpose.prefix())]
+    #[error("{}: the key of {location} cannot be used for TLS ({kind})", purpose.setting())]
     UnsupportedKey {
         /// What the certificate is for.
         purpose: Purpose,
@@ -62,7 +70,7 @@ pub enum TlsError {
     ClientCa {
         /// The file.
         path: PathBuf,
-        /// What rustls says.
+        /// The reason that rustls gives.
         reason: String,
     },
     /// The site speaks HTTPS, and its public URL is HTTP.

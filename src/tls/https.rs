@@ -40,7 +40,7 @@ pub struct Https {
     plain_http: Option<serve::Server>,
 }
 
-/// What keeps the certificate up to date.
+/// Keeps the certificate up to date.
 #[expect(dead_code, reason = "each runs until it is dropped")]
 enum Upkeep {
     Files(FileWatch),

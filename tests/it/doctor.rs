@@ -4,6 +4,7 @@
 mod credentials;
 mod databases;
 mod services;
+mod tls;
 mod token;
 
 use std::{collections::BTreeSet, fs, net::TcpListener};

@@ -52,7 +52,7 @@ fn run(context: &DoctorContext) -> Vec<CheckResult> {
     let base = if context.client {
         context.settings.client.api_base_url.to_string()
     } else {
-        let host = if matches!(api.host.as_str(), "0.0.0.0" | "::") {
+        let host = if matches!(api.host.as_str(), "0.0.0.0" | "::" | "[::]") {
             "localhost"
         } else {
             &api.host

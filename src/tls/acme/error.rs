@@ -4,6 +4,7 @@ use std::{borrow::Cow, path::PathBuf};
 
 use instant_acme::Problem;
 
+use super::schedule::Failure;
 use crate::{certificate::CertificateError, hint::Hint};
 
 /// Why no certificate could be obtained from the CA.
@@ -42,6 +43,14 @@ pub(super) enum AcmeError {
 }
 
 impl AcmeError {
+    /// Whether the CA answered.
+    pub(super) fn failure(&self) -> Failure {
+        match self {
+            Self::Ca(instant_acme::Error::Other(_)) => Failure::Unreachable,
+            _ => Failure::Rejected,
+        }
+    }
+
     /// Whether the CA does not know the account, because it is new or has lost its data.
     pub(super) fn is_unknown_account(&self) -> bool {
         self.kind() == Some("accountDoesNotExist")
@@ -76,7 +85,7 @@ impl Hint for AcmeError {
                 }
                 Some("rejectedIdentifier" | "malformed") => "check server.tls.acme.domains",
                 Some("invalidContact" | "unsupportedContact") => "check server.tls.acme.contact",
-                Some("externalAccountRequired") => "this CA needs an account of its own, which is not supported",
+                Some("externalAccountRequired") => "this CA requires external account binding, which is not supported",
                 Some("caa") => "allow the CA in the domain's CAA records",
                 Some(_) => return None,
                 None => {

@@ -125,7 +125,7 @@ impl Renewal {
 
     fn postpone(&mut self, error: &AcmeError, asked: Option<Duration>) {
         self.state.failures = self.state.failures.saturating_add(1);
-        let delay = schedule::retry_delay(self.state.failures, asked, schedule::jitter());
+        let delay = schedule::retry_delay(self.state.failures, error.failure(), asked, schedule::jitter());
         self.state.due = Utc::now() + delay;
         if asked.is_some()
             && let Err(error) = self.cache.store_pause(self.state.due)

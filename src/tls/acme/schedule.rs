@@ -5,9 +5,11 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use rand::RngExt as _;
 
-/// Delay after the first failure, doubled after each further one.
-const FIRST_RETRY: Duration = Duration::from_mins(1);
-/// Longest delay. CAs limit failed attempts, some to five in an hour.
+/// Delay after the first request that did not reach the CA, doubled after each further failure.
+const UNREACHABLE_RETRY: Duration = Duration::from_secs(5);
+/// The same after the CA has answered: CAs limit failed attempts, Let's Encrypt to five in an hour for each domain.
+const REJECTED_RETRY: Duration = Duration::from_mins(5);
+/// Longest delay.
 const MAX_RETRY: Duration = Duration::from_hours(6);
 /// Longest time for which a CA can stop the attempts.
 const MAX_RETRY_AFTER: Duration = Duration::from_hours(7 * 24);
@@ -24,10 +26,24 @@ pub(super) fn time_within(start: DateTime<Utc>, end: DateTime<Utc>, jitter: f64)
     start + scaled((end - start).max(TimeDelta::zero()), jitter)
 }
 
-/// How long to wait after this many failures in a row. A longer time that the CA asks for wins. `jitter` is from 0 to 1.
-pub(super) fn retry_delay(failures: u32, asked: Option<Duration>, jitter: f64) -> Duration {
+/// Why an attempt failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// No response.
+    Unreachable,
+    /// The CA answered.
+    Rejected,
+}
+
+/// How long to wait after this many failures in a row, the last of this kind. A longer time that the CA asks for wins.
+/// `jitter` is from 0 to 1.
+pub(super) fn retry_delay(failures: u32, last: Failure, asked: Option<Duration>, jitter: f64) -> Duration {
     let doublings = failures.saturating_sub(1).min(16);
-    let delay = FIRST_RETRY.saturating_mul(1 << doublings).min(MAX_RETRY);
+    let first = match last {
+        Failure::Unreachable => UNREACHABLE_RETRY,
+        Failure::Rejected => REJECTED_RETRY,
+    };
+    let delay = first.saturating_mul(1 << doublings).min(MAX_RETRY);
     let delay = delay + delay.mul_f64(jitter / 4.0);
     delay.max(asked.unwrap_or_default().min(MAX_RETRY_AFTER))
 }
@@ -66,15 +82,20 @@ mod tests {
 
     #[test]
     fn failures_are_retried_ever_later_and_never_before_the_ca_allows_it() {
-        let minutes = |failures| retry_delay(failures, None, 0.0).as_secs() / 60;
-        assert_eq!([1, 2, 3, 9, 10, 1000].map(minutes), [1, 2, 4, 256, 360, 360]);
-        assert_eq!(retry_delay(1, None, 1.0), Duration::from_secs(75));
-        let asked = Duration::from_hours(30);
-        assert_eq!(retry_delay(1, Some(asked), 0.0), asked);
+        let seconds = |failures, last| retry_delay(failures, last, None, 0.0).as_secs();
+        let unreachable = [1, 2, 3, 1000].map(|failures| seconds(failures, Failure::Unreachable));
+        assert_eq!(unreachable, [5, 10, 20, 6 * 3600]);
+        let rejected = [1, 2, 3, 1000].map(|failures| seconds(failures, Failure::Rejected));
+        assert_eq!(rejected, [300, 600, 1200, 6 * 3600]);
         assert_eq!(
-            retry_delay(9, Some(Duration::from_secs(1)), 0.0),
-            Duration::from_mins(256)
+            retry_delay(2, Failure::Unreachable, None, 1.0),
+            Duration::from_millis(12_500)
         );
-        assert_eq!(retry_delay(1, Some(Duration::MAX), 0.0), MAX_RETRY_AFTER);
+        let asked = Duration::from_hours(30);
+        assert_eq!(retry_delay(1, Failure::Rejected, Some(asked), 0.0), asked);
+        let short = Some(Duration::from_secs(1));
+        assert_eq!(retry_delay(1, Failure::Rejected, short, 0.0), REJECTED_RETRY);
+        let endless = Some(Duration::MAX);
+        assert_eq!(retry_delay(1, Failure::Rejected, endless, 0.0), MAX_RETRY_AFTER);
     }
 }
