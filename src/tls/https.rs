@@ -77,6 +77,9 @@ impl Https {
             .transpose()?;
         let warning_days = &settings.client.expiry_warning_days;
         let (tls, served, upkeep) = if let Some(challenges) = challenges {
+            if let HttpsRole::Site(public_url) = role {
+                warn_of_other_domains(public_url, &tls_settings.acme.domains);
+            }
             let (acme, tls, served) = Acme::start(&tls_settings.acme, client_ca, challenges, warning_days)?;
             (tls, served, Upkeep::Acme(acme))
         } else {
@@ -141,12 +144,25 @@ fn listen(settings: &ServerSettings, host: &str, port: u16, responder: PlainHttp
 /// Warns if the certificate is not for the host of the public URL. That is right behind a proxy which connects by another
 /// name, so it is not an error.
 fn warn_of_other_names(public_url: &Url, leaf: &[u8]) {
-    let Some(host) = public_url.host_str() else { return };
-    let name = host.trim_start_matches('[').trim_end_matches(']');
+    let name = host_of(public_url);
     if !is_for(leaf, name) {
         log::warn!(
             "the certificate of server.tls.cert_path is not for {name}, the host of client.public_url: browsers that connect \
              directly reject it; hint: have one issued with the alternative name {name}"
         );
     }
+}
+
+/// The same for the names that the certificate is ordered for.
+fn warn_of_other_domains(public_url: &Url, domains: &[String]) {
+    let name = host_of(public_url);
+    if !domains.iter().any(|domain| domain.eq_ignore_ascii_case(name)) {
+        log::warn!("server.tls.acme.domains does not contain {name}, the host of client.public_url; hint: add it");
+    }
+}
+
+/// An IPv6 address without its brackets.
+fn host_of(url: &Url) -> &str {
+    let host = url.host_str().unwrap_or_default();
+    host.trim_start_matches('[').trim_end_matches(']')
 }

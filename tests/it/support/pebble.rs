@@ -29,6 +29,9 @@ pub struct Pebble {
     ca: TestCa,
     folder: TempDir,
     child: Option<Child>,
+    /// Resolves every name to 127.0.0.1.
+    dns: Child,
+    dns_port: u16,
 }
 
 impl Pebble {
@@ -40,7 +43,7 @@ impl Pebble {
         let ca = TestCa::new("CA of Pebble's own certificate");
         let files = ca.server(&["localhost", "127.0.0.1"]).write(folder.path(), "pebble");
         ca.write(folder.path(), "ca.pem");
-        let [port, management_port] = [(); 2].map(|()| free_port());
+        let [port, management_port, dns_port, dns_management_port] = [(); 4].map(|()| free_port());
         let settings = json!({ "pebble": {
             "listenAddress": format!("127.0.0.1:{port}"),
             "managementListenAddress": format!("127.0.0.1:{management_port}"),
@@ -53,7 +56,31 @@ impl Pebble {
             "certificateValidityPeriod": validity_seconds,
         }});
         fs::write(folder.path().join("pebble.json"), settings.to_string()).expect("written");
+        // Debian's package has both programs.
+        let dns = Command::new(format!("{program}-challtestsrv"))
+            .args([
+                "-defaultIPv4",
+                "127.0.0.1",
+                "-defaultIPv6",
+                "",
+                "-http01",
+                "",
+                "-https01",
+                "",
+                "-tlsalpn01",
+                "",
+            ])
+            .args(["-dns01", &format!("127.0.0.1:{dns_port}")])
+            .args(["-management", &format!("127.0.0.1:{dns_management_port}")])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("pebble-challtestsrv runs");
+        wait_until_listens(dns_management_port);
         Some(Self {
+            dns,
+            dns_port,
             program,
             port,
             management_port,
@@ -75,6 +102,7 @@ impl Pebble {
         let child = Command::new(&self.program)
             .arg("-config")
             .arg(self.folder.path().join("pebble.json"))
+            .args(["-dnsserver", &format!("127.0.0.1:{}", self.dns_port)])
             .env("PEBBLE_VA_NOSLEEP", "1")
             .env("PEBBLE_AUTHZREUSE", "0")
             .stdin(Stdio::null())
@@ -82,11 +110,7 @@ impl Pebble {
             .stderr(Stdio::null())
             .spawn();
         self.child = Some(child.expect("pebble runs"));
-        let deadline = Instant::now() + Duration::from_mins(1);
-        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
-            assert!(Instant::now() < deadline, "pebble does not listen");
-            thread::sleep(Duration::from_millis(20));
-        }
+        wait_until_listens(self.port);
     }
 
     /// Stops it.
@@ -118,6 +142,16 @@ impl Pebble {
 impl Drop for Pebble {
     fn drop(&mut self) {
         self.stop();
+        let _ = self.dns.kill();
+        let _ = self.dns.wait();
+    }
+}
+
+fn wait_until_listens(port: u16) {
+    let deadline = Instant::now() + Duration::from_mins(1);
+    while TcpStream::connect(("127.0.0.1", port)).is_err() {
+        assert!(Instant::now() < deadline, "nothing listens on port {port}");
+        thread::sleep(Duration::from_millis(20));
     }
 }
 

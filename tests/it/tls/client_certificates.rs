@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use openssl::pkey::PKey;
+use openssl::{pkey::PKey, rsa::Rsa};
 use rcgen::ExtendedKeyUsagePurpose;
 use url::Url;
 
@@ -72,7 +72,7 @@ fn only_clients_with_a_certificate_of_the_ca_are_served_but_every_probe() {
 
 #[test]
 fn a_self_signed_certificate_can_be_listed_itself() {
-    let key = PKey::generate_ed25519().expect("a key");
+    let key = PKey::from_rsa(Rsa::generate(2048).expect("a key")).expect("a key");
     let folder = tempfile::tempdir().expect("a folder");
     let (certificate, combined) = client_certificate();
     let identity = TestIdentity {

@@ -132,7 +132,7 @@ fn half_of_a_new_pair_is_not_used_and_reported_once() {
     let port = server.server.port;
     let old = served_certificate(port).expect("a certificate");
     let next = server.ca.server(&LOCAL);
-    let name = server.files.certificate.display().to_string();
+    let name = server.folder.path().display().to_string();
     let reports = || {
         let lines = logs::containing(&name);
         let is_report = |line: &String| line.contains("cannot be reloaded");
