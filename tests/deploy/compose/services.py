@@ -34,6 +34,9 @@ def build(engine, caddy):
     """Builds localhost/postgres, localhost/redis and localhost/caddy: the same files, with another command each."""
     context = engine.work / "services"
     root = context / "root"
+    for folder in ("bin", "lib", "lib64"):
+        (root / "usr" / folder).mkdir(parents=True)
+        (root / folder).symlink_to(f"usr/{folder}")
     versions = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
     expect(versions, "PostgreSQL is missing")
     server = versions[-1].parent
