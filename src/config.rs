@@ -18,6 +18,7 @@ mod error;
 mod idp;
 mod loader;
 mod log;
+mod metrics;
 mod origin;
 mod quote;
 mod redact;
@@ -50,6 +51,7 @@ pub use idp::{
 };
 pub use loader::Entry;
 pub use log::{LogFormat, LogSettings};
+pub use metrics::MetricsSettings;
 pub use origin::{OriginError, parse_origin};
 pub use quote::{is_path, quotable, quotable_path, quotable_secret_path};
 pub use redact::HIDDEN;
@@ -76,6 +78,7 @@ pub const SECTIONS: &[Section] = &[
     ApiSettings::SECTION,
     DatabaseSettings::SECTION,
     LogSettings::SECTION,
+    MetricsSettings::SECTION,
     IdpSettings::SECTION,
 ];
 
@@ -98,6 +101,8 @@ pub struct Settings {
     pub database: DatabaseSettings,
     /// `[log]`
     pub log: LogSettings,
+    /// `[metrics]`
+    pub metrics: MetricsSettings,
     /// `[idp]`
     pub idp: IdpSettings,
 }
@@ -142,6 +147,7 @@ impl Settings {
             api: ApiSettings::read(&mut loader),
             database: DatabaseSettings::read(&mut loader),
             log: LogSettings::read(&mut loader),
+            metrics: MetricsSettings::read(&mut loader),
             idp: IdpSettings::load(&mut loader),
             server,
         };

@@ -60,7 +60,7 @@ pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Resul
         .idp
         .signing_keys_file
         .get_or_insert_with(|| state_dir.join(SIGNING_KEYS_FILE));
-    serve(|| {
+    serve(None, || {
         let server = Server::bind(&settings)?;
         let url = http_url(&settings.idp.host, server.port());
         let url = if settings.idp.tls {

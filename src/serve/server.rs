@@ -153,7 +153,7 @@ where
     socket::bound_send_buffers(&listener);
     let address = listener.local_addr()?;
     let per_worker = limits.per_worker(workers);
-    let registry = Registry::start(settings, limits)?;
+    let registry = Registry::start(role(name), settings, limits)?;
     let &ServerSettings {
         head_timeout,
         body_timeout,
@@ -196,6 +196,11 @@ where
         registry,
         port: address.port(),
     })
+}
+
+/// The role of a server with this name, as in `serve-api`.
+fn role(name: &'static str) -> &'static str {
+    name.strip_prefix("serve-").unwrap_or(name)
 }
 
 /// Turns sockets into connections.
