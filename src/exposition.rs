@@ -85,7 +85,11 @@ impl Socket {
         })
         .map_err(StartError::Socket)?;
         metrics::enable();
-        let host = if host.contains(':') { format!("[{host}]") } else { host };
+        let host = if host.contains(':') && !host.starts_with('[') {
+            format!("[{host}]")
+        } else {
+            host
+        };
         let exposition = Exposition {
             handle: server.handle(),
             url: format!("http://{host}:{}{PATH}", server.port()),

@@ -20,7 +20,8 @@ impl Hint for StartError {
                 "choose another port with --set metrics.port=PORT (BLOG_METRICS__PORT); each process on a machine needs its \
                  own, and 0 picks a free one",
             )),
-            Self::Listen(_) | Self::Socket(_) => None,
+            Self::Listen(error) => error.hint("metrics.port").map(Cow::Owned),
+            Self::Socket(_) => None,
         }
     }
 }
