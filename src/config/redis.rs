@@ -3,6 +3,7 @@
 use std::{fmt, path::PathBuf, time::Duration};
 
 use figment::value::Value;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value as Json, json};
 use url::Url;
@@ -100,7 +101,9 @@ impl RedisUrl {
     /// The address with a password; `None` if it has one already.
     fn with_password(&self, password: &str) -> Option<Self> {
         let mut url = Url::parse(self.expose()).ok().filter(|url| url.password().is_none())?;
-        url.set_password(Some(password)).ok()?;
+        // `set_password` leaves a percent sign as it is.
+        let encoded = utf8_percent_encode(password, NON_ALPHANUMERIC).to_string();
+        url.set_password(Some(&encoded)).ok()?;
         Some(Self(SecretString::from(String::from(url))))
     }
 
