@@ -28,7 +28,8 @@ use super::{
 use crate::{
     config::{A_REDIRECT_PATH, Role, Settings, redirect_path},
     entra::{ConfidentialClient, Provider},
-    guid, outbound,
+    guid,
+    outbound::{self, Target},
     serve::TrustedProxies,
 };
 
@@ -75,7 +76,7 @@ impl AppState {
         }
         let addresses = Addresses::from_settings(client_settings, port)?;
         let provider = Arc::new(Provider::new(&settings.entra)?);
-        let security_headers = SecurityHeaders::new(&addresses, &provider.authority().discovery_url())
+        let security_headers = SecurityHeaders::new(&addresses, &provider.authority().browser_origins())
             .map_err(|error| StartError::Header(error.to_string()))?;
         let client = ConfidentialClient::new(Arc::clone(&provider), settings, addresses.redirect_uri.clone())?;
         let client = Arc::new(client);
@@ -99,7 +100,11 @@ impl AppState {
         ));
         let drafts = Drafts::new(client_settings.session_max, redis, executor.clone());
 
-        let agent = outbound::agent(client_settings.api_timeout, settings.entra.ca_file.as_deref())?;
+        let agent = outbound::agent(
+            Target::Api,
+            client_settings.api_timeout,
+            settings.entra.ca_file.as_deref(),
+        )?;
         let api = Arc::new(ApiClient::new(
             agent,
             &client_settings.api_base_url,
