@@ -22,7 +22,10 @@ use super::{
     credential::{AssertionRequest, Credential, CredentialError, CredentialSource},
     id_token::{self, IdTokenError},
 };
-use crate::config::{AssertionForm, ClientSettings, Settings};
+use crate::{
+    audit::AuditLog,
+    config::{AssertionForm, ClientSettings, Settings},
+};
 
 /// RFC 7523 §2.2
 const CLIENT_ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
@@ -178,6 +181,23 @@ impl ConfidentialClient {
             form: settings.assertion,
             send_x5c: settings.send_x5c,
         }
+    }
+
+    /// Records changes of the credential in an audit trail.
+    #[must_use]
+    pub fn with_audit(mut self, audit: AuditLog) -> Self {
+        self.credentials.set_audit(audit);
+        self
+    }
+
+    /// Records the credential in use: when the site starts.
+    pub fn record_credential_in_use(&self) {
+        self.credentials.record_in_use();
+    }
+
+    /// Records that the new content of the credential's source cannot be used.
+    pub fn record_unusable(&self, error: &CredentialError) {
+        self.credentials.record_unusable(error);
     }
 
     /// The credential in use.

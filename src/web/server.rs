@@ -2,7 +2,7 @@
 
 use std::{io, net::TcpListener, sync::Arc};
 
-use actix_web::{App, dev::ServerHandle, middleware::from_fn};
+use actix_web::{App, dev::ServerHandle, middleware::from_fn, web};
 
 use super::{
     certificate_watch::CertificateWatch,
@@ -15,7 +15,9 @@ use super::{
     state::AppState,
 };
 use crate::{
+    audit::AuditLog,
     config::Settings,
+    entra::ConfidentialClient,
     loopback::is_loopback,
     serve::{self, Options, ShutdownHandle, access_log, request_guard, request_id},
 };
@@ -24,6 +26,9 @@ use crate::{
 pub struct Server {
     http: serve::Server,
     watch: CertificateWatch,
+    client: Arc<ConfidentialClient>,
+    audit: AuditLog,
+    fingerprint: String,
 }
 
 impl Server {
@@ -51,6 +56,7 @@ impl Server {
         log::info!("the site authenticates with {}", state.client.credential().name());
         let client = Arc::clone(&state.client);
         let watch = CertificateWatch::start(client, &settings.client).map_err(StartError::Threads)?;
+        let (client, audit) = (Arc::clone(&state.client), state.audit.log().clone());
         // Middleware wraps inside out: a request meets the last one first.
         let application = move || {
             App::new()
@@ -72,7 +78,13 @@ impl Server {
             tls: None,
         };
         let http = serve::server::listen(listener, &options, application).map_err(StartError::Socket)?;
-        Ok(Self { http, watch })
+        Ok(Self {
+            http,
+            watch,
+            client,
+            audit,
+            fingerprint: settings.fingerprint.clone(),
+        })
     }
 
     /// The port that the site listens on.
@@ -95,9 +107,20 @@ impl Server {
     /// # Errors
     /// When the sockets fail.
     pub async fn run(self) -> io::Result<()> {
-        let Self { http, watch } = self;
+        let Self {
+            http,
+            watch,
+            client,
+            audit,
+            fingerprint,
+        } = self;
+        audit.record_start(fingerprint);
+        client.record_credential_in_use();
         let served = http.run().await;
         drop(watch);
+        web::block(move || audit.record_stop())
+            .await
+            .map_err(io::Error::other)?;
         served
     }
 }
