@@ -68,7 +68,7 @@ pub(super) fn render(record: &Record, role: &'static str, head: &Head) -> serde_
     Ok((line, next))
 }
 
-/// What links a line to others.
+/// The numbers and hashes that link a line to others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Link {
     pub head: Head,

@@ -12,7 +12,7 @@ use super::event::{Person, Record, Repeats};
 
 /// How long events of the same kind are counted before the number is written.
 pub(super) const WINDOW: Duration = Duration::from_mins(1);
-/// Most kinds and clients that are told apart within a window. Further clients are counted together, by kind.
+/// Most kinds and clients that are distinguished within a window. Further clients are counted together, by kind.
 const MAX_CLIENTS: usize = 64;
 
 #[derive(Debug, PartialEq, Eq, Hash)]

@@ -295,7 +295,7 @@ fn a_sign_in_that_entra_rejects_and_a_forged_form_are_recorded() {
 #[test]
 fn no_line_holds_a_title_a_text_a_token_a_cookie_or_a_name() {
     let system = TestSystem::with(on);
-    let (title, content) = ("A title that nobody else may read", "A text that is in no log either");
+    let (title, content) = ("A title that only Alice may read", "A text that is in no log either");
     let browser = Browser::new();
     browser.sign_in(&system, ALICE, "/");
     let post = browser.publish(&system, title, content);

@@ -16,7 +16,7 @@ use crate::support::{
     entra::wait_until,
 };
 
-/// `serve-api` as a process of its own, with the identity provider of `api`.
+/// `serve-api` as a separate process, with the identity provider of `api`.
 fn process(api: &TestApi, folder: &Path) -> Running {
     Running::start(&mut command(api, folder))
 }
@@ -143,7 +143,7 @@ fn a_full_disk_does_not_stop_the_server_and_no_event_is_lost_once_there_is_space
 }
 
 #[test]
-fn a_trail_on_stdout_is_a_chain_of_its_own_and_a_closed_reader_does_not_stop_the_server() {
+fn a_trail_on_stdout_is_a_new_chain_and_a_closed_reader_does_not_stop_the_server() {
     let (api, folder) = (TestApi::start(), tempfile::tempdir().expect("a folder"));
     let mut running = Running::start(command(&api, folder.path()).args(["--set", "audit.path=stdout"]));
     let url = running.url_after("listening on");

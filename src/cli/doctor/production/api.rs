@@ -38,7 +38,7 @@ fn cors(context: &DoctorContext) -> Vec<CheckResult> {
     if origins.iter().any(|origin| origin == "*") {
         return vec![CheckResult::failed(
             "api.cors_origins is *: scripts of every web site may call the API with a token that they have",
-            "the origins of your own applications, or none",
+            "the origins of your applications, or none",
             "list the origins in api.cors_origins (CORS_ORIGINS)",
         )];
     }

@@ -121,6 +121,6 @@ fn failure(seen: String) -> CheckResult {
     CheckResult::failed(
         format!("{seen}: every user of this machine can read it"),
         "only the account of the service",
-        "chmod 600, or 640 with a group of its own",
+        "chmod 600, or 640 with a separate group",
     )
 }
