@@ -33,7 +33,7 @@ impl RequestAudit {
             actor: actor.map(Into::into),
             request_id: Some(RequestId::get(request).as_str().to_owned()),
             trace_id: Some(trace_id).filter(|id| !id.is_empty()),
-            source: peer.map(|peer| self.proxies.client(peer, request.headers())),
+            source: self.proxies.client(peer, request.headers()),
         }
     }
 

@@ -3,7 +3,7 @@
 use rustix::process::geteuid;
 
 use super::{Check, CheckResult, DoctorContext, check, public_hosts};
-use crate::config::{DEV_TENANT_ID, Environment, LogFormat};
+use crate::config::{DEV_TENANT_ID, Environment, LogFormat, TrustedProxy};
 
 /// Shortest time, in seconds, in which a load balancer usually notices that a replica is not ready.
 const MIN_DRAIN_SECONDS: u64 = 5;
@@ -88,16 +88,18 @@ fn tls(context: &DoctorContext) -> Vec<CheckResult> {
     let settings = &context.settings;
     let proxies = &settings.server.trusted_proxies;
     let public = public_hosts(context);
-    if let Some(network) = proxies.iter().find(|network| network.prefix_len() == 0) {
+    let is_everyone =
+        |proxy: &TrustedProxy| matches!(proxy, TrustedProxy::Network(network) if network.prefix_len() == 0);
+    if proxies.iter().any(is_everyone) {
         return vec![CheckResult::failed(
-            format!("server.trusted_proxies has {network}: every client can choose its own address"),
+            "server.trusted_proxies has a network of all addresses: every client can choose its own address",
             "only the networks of the reverse proxies",
             "name the addresses of the proxies in server.trusted_proxies",
         )];
     }
     if !proxies.is_empty() {
         return vec![CheckResult::ok(format!(
-            "a reverse proxy terminates TLS: {} trusted networks",
+            "a reverse proxy terminates TLS: {} entries in server.trusted_proxies",
             proxies.len()
         ))];
     }
