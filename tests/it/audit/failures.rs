@@ -143,13 +143,13 @@ fn a_full_disk_does_not_stop_the_server_and_no_event_is_lost_once_there_is_space
 }
 
 #[test]
-fn a_trail_on_stdout_is_a_new_chain_and_a_closed_reader_does_not_stop_the_server() {
+fn a_trail_on_stdout_is_a_new_chain_and_a_stdout_that_fails_does_not_stop_the_server() {
     let (api, folder) = (TestApi::start(), tempfile::tempdir().expect("a folder"));
     let mut running = Running::start(command(&api, folder.path()).args(["--set", "audit.path=stdout"]));
+    let start = running.wait_for("\"event\":\"server_started\"");
     let url = running.url_after("listening on");
     let alice = Client::at(&url, api.alice().token().expect("a token"));
     alice.write("A title", "text");
-    let start = running.wait_for("\"event\":\"server_started\"");
     let fingerprint = serde_json::from_str::<Value>(&start).expect("JSON")["settings"].clone();
     assert_eq!(fingerprint.as_str().map(str::len), Some(64));
     let created = running.wait_for("\"event\":\"post_created\"");
@@ -159,14 +159,16 @@ fn a_trail_on_stdout_is_a_new_chain_and_a_closed_reader_does_not_stop_the_server
     assert!(report.is_intact(), "{report:?}");
     drop(running);
 
-    // Without a reader: `true` ends at once.
+    // A stdout that accepts nothing, like a full disk.
     let mut shell = Command::new("sh");
     let server = command(&api, folder.path());
     shell
         .current_dir(folder.path())
-        .args(["-c", "\"$0\" \"$@\" | true"])
-        .arg(server.get_program());
-    shell.args(server.get_args()).args(["--set", "audit.path=stdout"]);
+        .args(["-c", "exec \"$0\" \"$@\" > /dev/full"]);
+    shell
+        .arg(server.get_program())
+        .args(server.get_args())
+        .args(["--set", "audit.path=stdout"]);
     let mut running = Running::start(&mut shell);
     let url = running.url_after("listening on");
     let alice = Client::at(&url, api.alice().token().expect("a token"));

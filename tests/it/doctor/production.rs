@@ -1,6 +1,6 @@
 //! `doctor --production`: each line of the checklist, met and not met.
 
-use std::{collections::BTreeMap, fs, os::unix::fs::PermissionsExt as _, path::Path};
+use std::{collections::BTreeMap, fs, os::unix::fs::PermissionsExt as _, path::Path, thread};
 
 use serde_json::Value;
 
@@ -91,7 +91,8 @@ fn a_good_deployment_meets_every_line_and_each_bad_setting_breaks_its_line_alone
         };
         assert_eq!(status, expected, "{name}: {seen}");
     }
-    for (check, status, change) in [
+    let folder = folder.path();
+    let rows = [
         ("production_environment", "failed", "server.environment=development"),
         (
             "production_authority",
@@ -154,8 +155,17 @@ fn a_good_deployment_meets_every_line_and_each_bad_setting_breaks_its_line_alone
         ),
         ("production_database", "warning", "database.url=blog.db"),
         ("production_database", "warning", "database.migrate_at_start=true"),
-    ] {
-        let found = checked_with(folder.path(), change);
+    ];
+    // At once, because each waits for servers that do not answer.
+    let results: Vec<_> = thread::scope(|scope| {
+        let run = |change: &'static str| scope.spawn(move || checked_with(folder, change));
+        let started: Vec<_> = rows.iter().map(|(_, _, change)| run(change)).collect();
+        started
+            .into_iter()
+            .map(|thread| thread.join().expect("a report"))
+            .collect()
+    });
+    for ((check, status, change), found) in rows.into_iter().zip(results) {
         let (seen_status, seen) = &found[check];
         assert_eq!(seen_status, status, "{change}: {seen}");
         for (name, (other, seen)) in &found {

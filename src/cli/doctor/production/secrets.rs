@@ -3,7 +3,7 @@
 use std::{fs, os::unix::fs::MetadataExt as _, path::Path};
 
 use super::{Check, CheckResult, DoctorContext, check};
-use crate::config::{CredentialSettings, Origin};
+use crate::config::{CredentialSettings, Entry, HIDDEN, Origin};
 
 /// Settings whose value is a secret, and the better way to set it.
 const SECRETS: &[(&str, &str)] = &[
@@ -29,11 +29,12 @@ fn secrets(context: &DoctorContext) -> Vec<CheckResult> {
             .iter()
             .find(|(name, _)| *name == entry.name)
             .map(|(_, better)| *better);
-        let has_password = ["database.url", "redis.url"].contains(&entry.name)
-            && entry
-                .value
-                .as_str()
-                .is_some_and(|shown| shown.contains(crate::config::HIDDEN));
+        let has_password = match entry.name {
+            // Parameters are hidden, too, whether or not they are secret.
+            "database.url" => shows_password(entry) || context.settings.database.url.contains("password="),
+            "redis.url" => shows_password(entry),
+            _ => false,
+        };
         if better.is_none() && !has_password {
             continue;
         }
@@ -65,6 +66,12 @@ fn secrets(context: &DoctorContext) -> Vec<CheckResult> {
         results.push(CheckResult::ok("none in the command line, blog.toml or .env"));
     }
     results
+}
+
+/// Whether the value, as it is shown, hides a password before the host.
+fn shows_password(entry: &Entry) -> bool {
+    let hidden = format!(":{HIDDEN}@");
+    entry.value.as_str().is_some_and(|shown| shown.contains(&hidden))
 }
 
 fn files(context: &DoctorContext) -> Vec<CheckResult> {
