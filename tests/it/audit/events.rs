@@ -4,7 +4,7 @@ use std::{fs, net::TcpStream, path::PathBuf};
 
 use blogctl::{
     certificate::issue::{Destination, NewCertificate, Subject},
-    config::Settings,
+    config::{Settings, TrustedProxy},
 };
 use serde_json::{Value, json};
 
@@ -280,6 +280,29 @@ fn sign_ins_and_sign_outs_are_recorded() {
 }
 
 #[test]
+fn an_api_that_trusts_the_site_records_the_address_of_the_browser() {
+    for (trusted, expected) in [("127.0.0.0/8", "203.0.113.9"), ("10.0.0.0/8", "127.0.0.1")] {
+        let system = TestSystem::with(|settings| {
+            on(settings);
+            settings.server.trusted_proxies = vec![TrustedProxy::Network(trusted.parse().expect("a network"))];
+        });
+        let browser = Browser::new();
+        browser.sign_in(&system, ALICE, "/");
+        let form = browser.get(&system.web.url("/posts/new")).form("Publish");
+        let form = form.with("title", "A title").with("content", "Some text");
+        let origin = system.web.url("");
+        let headers = [
+            ("X-Forwarded-For", "198.51.100.7, 203.0.113.9"),
+            ("Origin", &origin),
+            ("Sec-Fetch-Site", "same-origin"),
+        ];
+        assert_eq!(browser.post(&form, &headers).status, 303);
+        let lines = events(&system.settings, "api", "post_created");
+        assert_eq!(named(&lines, "post_created")[0]["source"], expected);
+    }
+}
+
+#[test]
 fn a_sign_in_that_entra_rejects_and_a_forged_form_are_recorded() {
     let system = TestSystem::with(on);
     crate::support::idp::IdpControl::new(&system.idp).fail_next(1, 700_016);
@@ -343,7 +366,7 @@ fn no_line_holds_a_title_a_text_a_token_a_cookie_or_a_name() {
 fn hostile_headers_cannot_forge_a_line() {
     let api = TestApi::with(|settings| {
         on(settings);
-        settings.server.trusted_proxies = vec!["127.0.0.0/8".parse().expect("a network")];
+        settings.server.trusted_proxies = vec![TrustedProxy::Network("127.0.0.0/8".parse().expect("a network"))];
     });
     let client = api.alice();
     let huge = "9".repeat(4000);
