@@ -19,6 +19,7 @@ mod error;
 mod idp;
 mod loader;
 mod log;
+mod metrics;
 mod origin;
 mod quote;
 mod redact;
@@ -54,6 +55,7 @@ pub use idp::{
 };
 pub use loader::Entry;
 pub use log::{LogFormat, LogSettings};
+pub use metrics::MetricsSettings;
 pub use origin::{OriginError, parse_origin};
 pub use quote::{is_path, quotable, quotable_path, quotable_secret_path};
 pub use redact::HIDDEN;
@@ -83,6 +85,7 @@ pub const SECTIONS: &[Section] = &[
     DatabaseSettings::SECTION,
     LogSettings::SECTION,
     AuditSettings::SECTION,
+    MetricsSettings::SECTION,
     IdpSettings::SECTION,
 ];
 
@@ -107,6 +110,8 @@ pub struct Settings {
     pub log: LogSettings,
     /// `[audit]`
     pub audit: AuditSettings,
+    /// `[metrics]`
+    pub metrics: MetricsSettings,
     /// `[idp]`
     pub idp: IdpSettings,
     /// SHA-256 of all values as `blogctl config` shows them, so without secrets; empty unless the settings were loaded.
@@ -154,6 +159,7 @@ impl Settings {
             database: DatabaseSettings::read(&mut loader),
             log: LogSettings::read(&mut loader),
             audit: AuditSettings::read(&mut loader),
+            metrics: MetricsSettings::read(&mut loader),
             idp: IdpSettings::load(&mut loader),
             server,
             fingerprint: String::new(),

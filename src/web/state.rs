@@ -29,7 +29,8 @@ use crate::{
     audit::AuditLog,
     config::{A_REDIRECT_PATH, Role, Settings, redirect_path},
     entra::{ConfidentialClient, Provider},
-    guid, outbound,
+    guid,
+    outbound::{self, Target},
     serve::{RequestAudit, TrustedProxies},
 };
 
@@ -103,7 +104,11 @@ impl AppState {
         ));
         let drafts = Drafts::new(client_settings.session_max, redis, executor.clone());
 
-        let agent = outbound::agent(client_settings.api_timeout, settings.entra.ca_file.as_deref())?;
+        let agent = outbound::agent(
+            Target::Api,
+            client_settings.api_timeout,
+            settings.entra.ca_file.as_deref(),
+        )?;
         let api = Arc::new(ApiClient::new(
             agent,
             &client_settings.api_base_url,

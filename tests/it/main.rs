@@ -25,6 +25,7 @@ mod fuzz;
 mod hostile;
 mod idp;
 mod logs;
+mod metrics;
 mod migrate;
 mod msal;
 mod properties;

@@ -23,9 +23,11 @@ use crate::{
         blocking_pools::BlockingPools,
         error::{ErrorKind, PageError, is_about_the_user},
         request_context::RequestContext,
-        session::Account,
+        session::{Account, UserKey},
         sign_in::{
-            PendingCookie, Reservation, SignIns, allow_reading_only, links::ADMIN_CONSENT_STATE,
+            PendingCookie, Reservation, SignIns, allow_reading_only,
+            links::ADMIN_CONSENT_STATE,
+            outcome::{ErrorSource, count_sign_in},
             return_path::ReturnPath,
         },
         user_sessions::UserSessions,
@@ -55,92 +57,98 @@ pub struct CallbackQuery {
 ///
 /// # Errors
 /// When this browser has no such sign-in in progress, Entra ID reports an error, or the code cannot be redeemed.
-pub async fn finish(context: RequestContext, query: web::Query<CallbackQuery>) -> Result<HttpResponse, PageError> {
-    let components = Components {
-        sign_ins: context.component()?,
-        user_sessions: context.component()?,
-        provider: context.component()?,
-        client: context.component()?,
-        pools: context.component()?,
-        audit: context.component()?,
-    };
-    let outcome = components.sign_in(&context, query.into_inner()).await;
-    if let Some(event) = outcome.as_ref().err().and_then(|error| rejection(error.kind())) {
-        components.audit.record(&context.request, None, event);
-    }
-    outcome
-}
-
-/// What a sign-in needs.
-struct Components {
+pub async fn finish(
+    context: RequestContext,
+    query: web::Query<CallbackQuery>,
     sign_ins: web::Data<SignIns>,
     user_sessions: web::Data<UserSessions>,
     provider: web::Data<Provider>,
     client: web::Data<ConfidentialClient>,
     pools: web::Data<BlockingPools>,
-    audit: web::Data<RequestAudit>,
+) -> Result<HttpResponse, PageError> {
+    if is_prefetch(&context.request) {
+        return Err(ErrorKind::Prefetched.into());
+    }
+    let query = query.into_inner();
+    if query.is_admin_consent() {
+        return query.answer_admin_consent();
+    }
+    let source = if query.error.is_some() {
+        ErrorSource::Browser
+    } else {
+        ErrorSource::TokenEndpoint
+    };
+    let audit = context.component::<RequestAudit>()?;
+    let result = sign_in(&context, query, &sign_ins, &user_sessions, &provider, &client, &pools).await;
+    let result = result.map(|(response, user)| {
+        audit.record(&context.request, Some(user), Event::SignedIn);
+        response
+    });
+    count_sign_in(&result, source);
+    if let Some(event) = result.as_ref().err().and_then(|error| rejection(error.kind())) {
+        audit.record(&context.request, None, event);
+    }
+    result
 }
 
-impl Components {
-    async fn sign_in(&self, context: &RequestContext, query: CallbackQuery) -> Result<HttpResponse, PageError> {
-        if is_prefetch(&context.request) {
-            return Err(ErrorKind::Prefetched.into());
-        }
-        if query.is_admin_consent() {
-            return query.answer_admin_consent();
-        }
-        let Some(pending) = query
-            .state
-            .and_then(|state| self.sign_ins.pending.take(&context.request, &state))
-        else {
-            return Err(ErrorKind::SignInExpired.into());
-        };
-        let next = context.return_path(&pending.next).unwrap_or_else(ReturnPath::home);
-        let fail = |error: PageError| error.with_next(next.clone());
-        if query
-            .iss
-            .is_some_and(|issuer| issuer != self.provider.authority().issuer_v2())
-        {
-            log::error!(request_id = context.request_id(), trace_id = context.trace_id(); "sign-in rejected: the response is from another issuer");
-            return Err(fail(ErrorKind::InvalidSignInResponse.into()));
-        }
-        if let Some(error) = query.error {
-            let error = EntraError::from_callback(&error, query.error_description.as_deref().unwrap_or_default());
-            return Err(fail(entra_error(context, error)));
-        }
-        let Some(code) = query.code else {
-            return Err(fail(ErrorKind::SignInExpired.into()));
-        };
-        let reservation = self
-            .sign_ins
-            .failure_limit
-            .reserve(&context.request)
-            .await
-            .map_err(|seconds| fail(ErrorKind::TooManyFailedSignIns(seconds).into()))?;
-        let result = redeem(&self.client, &self.pools, code, pending, reservation).await;
-        let sign_in = match result.map_err(fail)? {
-            Ok(sign_in) => sign_in,
-            Err(error) => return Err(fail(sign_in_error(context, error))),
-        };
-        let mut account = Account::new(sign_in.user);
-        account.seems_reader = allow_reading_only(&sign_in.tokens.access_token);
-        let replaced = context.session.account().map(|before| before.ticket);
-        account.signed_in_at = self
-            .user_sessions
-            .start(&account, sign_in.tokens, replaced)
-            .await
-            .map_err(|error| fail(error.into()))?;
-        self.audit
-            .record(&context.request, Some(account.user()), Event::SignedIn);
-        context.session.sign_in(&account);
-        // A session that remembers why it led here was not lost: each further attempt gets the same explanation as the
-        // first.
-        if !context.session.has_forced_sign_in() {
-            self.sign_ins.loop_guard.record_sign_in(&context.request);
-        }
-        context.session.record_step_up();
-        Ok(RequestContext::redirect(next.as_str()))
+/// The response to a sign-in that succeeded, and who signed in.
+
+async fn sign_in(
+    context: &RequestContext,
+    query: CallbackQuery,
+    sign_ins: &SignIns,
+    user_sessions: &UserSessions,
+    provider: &Provider,
+    client: &Arc<ConfidentialClient>,
+    pools: &BlockingPools,
+) -> Result<(HttpResponse, UserKey), PageError> {
+    let Some(pending) = query
+        .state
+        .and_then(|state| sign_ins.pending.take(&context.request, &state))
+    else {
+        return Err(ErrorKind::SignInExpired.into());
+    };
+    let next = context.return_path(&pending.next).unwrap_or_else(ReturnPath::home);
+    let fail = |error: PageError| error.with_next(next.clone());
+    if query
+        .iss
+        .is_some_and(|issuer| issuer != provider.authority().issuer_v2())
+    {
+        log::error!(request_id = context.request_id(), trace_id = context.trace_id(); "sign-in rejected: the response is from another issuer");
+        return Err(fail(ErrorKind::InvalidSignInResponse.into()));
     }
+    if let Some(error) = query.error {
+        let error = EntraError::from_callback(&error, query.error_description.as_deref().unwrap_or_default());
+        return Err(fail(entra_error(context, error)));
+    }
+    let Some(code) = query.code else {
+        return Err(fail(ErrorKind::SignInExpired.into()));
+    };
+    let reservation = sign_ins
+        .failure_limit
+        .reserve(&context.request)
+        .await
+        .map_err(|seconds| fail(ErrorKind::TooManyFailedSignIns(seconds).into()))?;
+    let result = redeem(client, pools, code, pending, reservation).await;
+    let sign_in = match result.map_err(fail)? {
+        Ok(sign_in) => sign_in,
+        Err(error) => return Err(fail(sign_in_error(context, error))),
+    };
+    let mut account = Account::new(sign_in.user);
+    account.seems_reader = allow_reading_only(&sign_in.tokens.access_token);
+    let replaced = context.session.account().map(|before| before.ticket);
+    account.signed_in_at = user_sessions
+        .start(&account, sign_in.tokens, replaced)
+        .await
+        .map_err(|error| fail(error.into()))?;
+    context.session.sign_in(&account);
+    // A session that remembers why it led here was not lost: each further attempt gets the same explanation as the
+    // first.
+    if !context.session.has_forced_sign_in() {
+        sign_ins.loop_guard.record_sign_in(&context.request);
+    }
+    context.session.record_step_up();
+    Ok((RequestContext::redirect(next.as_str()), account.user()))
 }
 
 impl CallbackQuery {

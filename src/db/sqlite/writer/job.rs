@@ -12,6 +12,8 @@ use crate::db::{Connection, DbError};
 
 /// A queued write, independent of its types.
 pub(super) trait Job: Send {
+    /// When it was queued.
+    fn queued_at(&self) -> Instant;
     /// The deadline.
     fn ends(&self) -> Instant;
     /// Runs the work unless its deadline has passed, and stores the outcome. An error rolls its savepoint back.
@@ -59,6 +61,7 @@ impl From<diesel::result::Error> for SavepointError {
 pub(super) struct Write<W, C, T, E> {
     work: Option<W>,
     after_commit: C,
+    queued_at: Instant,
     ends: Instant,
     outcome: Option<Result<T, E>>,
     reply: oneshot::Sender<Result<T, E>>,
@@ -69,6 +72,7 @@ impl<W, C, T, E> Write<W, C, T, E> {
         Self {
             work: Some(work),
             after_commit,
+            queued_at: Instant::now(),
             ends,
             outcome: None,
             reply,
@@ -83,6 +87,10 @@ where
     T: Send,
     E: From<DbError> + Send,
 {
+    fn queued_at(&self) -> Instant {
+        self.queued_at
+    }
+
     fn ends(&self) -> Instant {
         self.ends
     }
