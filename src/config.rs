@@ -151,12 +151,12 @@ impl Settings {
         let mut loader = Loader::new(collected, declarations);
         let server = ServerSettings::read(&mut loader);
         let mut settings = Self {
-            entra: EntraSettings::read(&mut loader),
+            entra: EntraSettings::load(&mut loader, server.environment),
             client: ClientSettings::load(&mut loader, server.environment),
-            redis: RedisSettings::read(&mut loader),
+            redis: RedisSettings::load(&mut loader),
             azure: AzureSettings::read(&mut loader),
             api: ApiSettings::read(&mut loader),
-            database: DatabaseSettings::read(&mut loader),
+            database: DatabaseSettings::load(&mut loader),
             log: LogSettings::read(&mut loader),
             audit: AuditSettings::read(&mut loader),
             metrics: MetricsSettings::read(&mut loader),

@@ -80,7 +80,7 @@ impl AppState {
         let audit = AuditLog::start(&settings.audit, Role::Client)?;
         let addresses = Addresses::from_settings(client_settings, port)?;
         let provider = Arc::new(Provider::new(&settings.entra)?);
-        let security_headers = SecurityHeaders::new(&addresses, &provider.authority().discovery_url())
+        let security_headers = SecurityHeaders::new(&addresses, &provider.authority().browser_origins())
             .map_err(|error| StartError::Header(error.to_string()))?;
         let client = ConfidentialClient::new(Arc::clone(&provider), settings, addresses.redirect_uri.clone())?;
         let client = Arc::new(client.with_audit(audit.clone()));
