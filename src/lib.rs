@@ -19,6 +19,7 @@
 //! | [`blog`] | what a post and a user are, and who may do what |
 //! | [`db`] | the database; the only room with SQL |
 //! | [`serve`] | what every server does: listen, limit, log, shut down |
+//! | [`audit`] | the audit trail: events as a chain of lines, and their verification |
 //! | [`outbound`] | HTTP agents for requests to other servers; the only room that reads the proxy variables |
 //! | [`metrics`] | what happened and what is now, for Prometheus; uses no other room |
 //! | [`config`] | the settings; the only room that reads them from the environment |
@@ -36,6 +37,7 @@ mod stable_codes;
 
 pub mod api;
 mod atomic_file;
+pub mod audit;
 pub mod azure;
 mod background;
 pub mod blog;
