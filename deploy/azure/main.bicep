@@ -338,8 +338,8 @@ resource api 'Microsoft.App/containerApps@2026-07-01' = {
                 path: '/health/live'
                 port: 8000
               }
-              periodSeconds: 2
-              failureThreshold: 30
+              periodSeconds: 5
+              failureThreshold: 10
             }
             {
               type: 'Liveness'
@@ -471,8 +471,8 @@ resource site 'Microsoft.App/containerApps@2026-07-01' = {
                 path: '/health/live'
                 port: 5000
               }
-              periodSeconds: 2
-              failureThreshold: 30
+              periodSeconds: 5
+              failureThreshold: 10
             }
             {
               type: 'Liveness'
