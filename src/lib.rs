@@ -19,6 +19,8 @@
 //! | [`db`] | the database; the only room with SQL |
 //! | [`serve`] | what every server does: listen, limit, log, shut down |
 //! | [`outbound`] | HTTP agents for requests to other servers; the only room that reads the proxy variables |
+//! | `systemd` | sockets from systemd, readiness and watchdog notifications |
+//! | `probe` | asks a server of this machine for its health |
 //! | [`config`] | the settings; the only room that reads them from the environment |
 //!
 //! The files between them: `atomic_file` replaces a file atomically, `background` starts threads whose panics are
@@ -48,9 +50,11 @@ pub mod hint;
 pub mod idp;
 mod loopback;
 pub mod outbound;
+mod probe;
 pub mod registration;
 pub mod serve;
 mod single_flight;
+mod systemd;
 mod trusted_file;
 mod user_key;
 pub mod vault;

@@ -33,7 +33,7 @@ use crate::{
     hint::Hint,
     serve::{
         self, ListenAddress, ListenError, Listeners, Options, ShutdownHandle, TrustedProxies, UnixSocket, access_log,
-        request_guard, request_id,
+        exposure, request_guard, request_id,
     },
 };
 
@@ -157,6 +157,7 @@ impl Server {
                 .wrap(from_fn(request_id::assign))
         })
         .map_err(StartError::Socket)?;
+        exposure::warn("serve-api", http.addresses(), &settings.server, options.tls.is_some());
         Ok(Self {
             http,
             database,

@@ -267,7 +267,7 @@ fn serve(sockets: Sockets, prepared: &Prepared, plan: &Plan) -> anyhow::Result<(
             summary::print(&summary::started(plan, prepared)).map_err(io::Error::other)?;
             all(handles.clone(), runs).await
         };
-        shutdown::on_signal(shutdown_handles, Duration::ZERO, run).await?;
+        shutdown::on_signal(shutdown_handles, Duration::ZERO, || {}, run).await?;
         summary::print(&summary::stopped(plan))?;
         Ok(())
     })

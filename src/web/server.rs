@@ -18,7 +18,8 @@ use crate::{
     config::Settings,
     loopback::is_loopback,
     serve::{
-        self, ListenAddress, Listeners, Options, ShutdownHandle, UnixSocket, access_log, request_guard, request_id,
+        self, ListenAddress, Listeners, Options, ShutdownHandle, UnixSocket, access_log, exposure, request_guard,
+        request_id,
     },
 };
 
@@ -87,6 +88,12 @@ impl Server {
             tls: None,
         };
         let http = serve::server::listen(listeners, &options, application).map_err(StartError::Socket)?;
+        exposure::warn(
+            "serve-client",
+            http.addresses(),
+            &settings.server,
+            options.tls.is_some(),
+        );
         Ok(Self { http, watch })
     }
 

@@ -23,6 +23,7 @@ mod entra;
 mod fuzz;
 mod hostile;
 mod idp;
+mod listening;
 mod logs;
 mod migrate;
 mod msal;
