@@ -18,6 +18,7 @@ mod error;
 mod idp;
 mod loader;
 mod log;
+mod metrics;
 mod origin;
 mod quote;
 mod redact;
@@ -52,6 +53,7 @@ pub use idp::{
 };
 pub use loader::Entry;
 pub use log::{LogFormat, LogSettings};
+pub use metrics::MetricsSettings;
 pub use origin::{OriginError, parse_origin};
 pub use quote::{is_path, quotable, quotable_path, quotable_secret_path};
 pub use redact::HIDDEN;
@@ -79,6 +81,7 @@ pub const SECTIONS: &[Section] = &[
     ApiSettings::SECTION,
     DatabaseSettings::SECTION,
     LogSettings::SECTION,
+    MetricsSettings::SECTION,
     IdpSettings::SECTION,
 ];
 
@@ -101,6 +104,8 @@ pub struct Settings {
     pub database: DatabaseSettings,
     /// `[log]`
     pub log: LogSettings,
+    /// `[metrics]`
+    pub metrics: MetricsSettings,
     /// `[idp]`
     pub idp: IdpSettings,
 }
@@ -145,6 +150,7 @@ impl Settings {
             api: ApiSettings::read(&mut loader),
             database: DatabaseSettings::read(&mut loader),
             log: LogSettings::read(&mut loader),
+            metrics: MetricsSettings::read(&mut loader),
             idp: IdpSettings::load(&mut loader),
             server,
         };

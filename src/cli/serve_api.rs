@@ -41,7 +41,7 @@ pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Resul
     ];
     let settings = settings.load(Role::Api, flags.into_iter().flatten().collect())?;
     let sockets = inherited(sockets, "api")?;
-    serve(|| {
+    serve(Some(&settings.metrics), || {
         let host = sockets.is_none().then_some(settings.api.host.as_str());
         let server = match sockets {
             Some(sockets) => Server::from_listener(sockets, &settings)?,

@@ -40,7 +40,7 @@ pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Resul
     ];
     let settings = settings.load(Role::Client, flags.into_iter().flatten().collect())?;
     let sockets = inherited(sockets, "client")?;
-    serve(|| {
+    serve(Some(&settings.metrics), || {
         let host = sockets.is_none().then_some(settings.client.host.as_str());
         let server = match sockets {
             Some(sockets) => Server::from_listener(sockets, &settings)?,

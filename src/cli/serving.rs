@@ -6,6 +6,8 @@ use actix_web::rt::System;
 
 use super::error_report::WithHint as _;
 use crate::{
+    config::MetricsSettings,
+    exposition::Socket,
     probe::Target,
     serve::{ListenAddress, Listener, Listeners, ShutdownHandle, descriptors, shutdown},
     systemd::{ActivationError, InheritedSocket, Supervisor},
@@ -25,16 +27,27 @@ pub struct Bound<R> {
     pub run: R,
 }
 
-/// Binds a server with `bind`, logs its address, and serves until SIGINT or SIGTERM.
+/// Binds a server with `bind`, logs its address, and serves until SIGINT or SIGTERM. Metrics are served from before the
+/// server starts until it has stopped.
 ///
 /// # Errors
-/// The errors of `bind` and of the server.
-pub fn serve<R>(bind: impl FnOnce() -> anyhow::Result<Bound<R>>) -> anyhow::Result<()>
+/// The errors of `bind` and of the servers.
+pub fn serve<R>(
+    metrics: Option<&MetricsSettings>,
+    bind: impl FnOnce() -> anyhow::Result<Bound<R>>,
+) -> anyhow::Result<()>
 where
     R: Future<Output = io::Result<()>>,
 {
     descriptors::raise_limit();
     System::new().block_on(async {
+        let exposition = match metrics.map(Socket::listen).transpose()?.flatten() {
+            Some(socket) => Some(socket.serve()?),
+            None => None,
+        };
+        if let Some(exposition) = &exposition {
+            log::info!("metrics on {}", exposition.url());
+        }
         let Bound {
             urls,
             probe,
@@ -56,6 +69,9 @@ where
             }
         };
         shutdown::on_signal(vec![shutdown_handle], drain, on_stop, run).await?;
+        if let Some(exposition) = exposition {
+            exposition.stop().await;
+        }
         log::info!("stopped");
         Ok(())
     })

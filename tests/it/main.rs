@@ -25,6 +25,7 @@ mod hostile;
 mod idp;
 mod listening;
 mod logs;
+mod metrics;
 mod migrate;
 mod msal;
 mod properties;

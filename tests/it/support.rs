@@ -34,6 +34,7 @@ pub mod entra;
 pub mod fuzz;
 pub mod idp;
 pub mod logs;
+pub mod metrics;
 pub mod pgbouncer;
 pub mod raw_http;
 pub mod redis;
