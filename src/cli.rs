@@ -1,6 +1,7 @@
 //! The command line, with one file per subcommand. No other module prints to stdout.
 
 mod arguments;
+mod audit;
 mod cert;
 mod completions;
 mod config;
@@ -78,6 +79,7 @@ enum Command {
     Cert(cert::CertCommand),
     Doctor(doctor::Arguments),
     Health(health::Arguments),
+    Audit(audit::AuditCommand),
     Entra(entra::EntraCommand),
     Openapi(openapi::Arguments),
     Config(config::Arguments),
@@ -133,6 +135,7 @@ fn run(Arguments { settings, command }: Arguments) -> anyhow::Result<ExitCode> {
         Command::Cert(command) => return cert::run(command, || Ok(settings.load(Role::Any, Vec::new())?)),
         Command::Doctor(arguments) => return doctor::run(&arguments, settings),
         Command::Health(arguments) => return health::run(&arguments, settings),
+        Command::Audit(command) => return audit::run(&command),
         Command::Entra(command) => return entra::run(&command, settings),
         Command::Openapi(_) => openapi::run(settings)?,
         Command::Config(arguments) => config::run(&arguments, settings)?,

@@ -19,6 +19,7 @@
 //! | [`blog`] | what a post and a user are, and who may do what |
 //! | [`db`] | the database; the only room with SQL |
 //! | [`serve`] | what every server does: listen, limit, log, shut down |
+//! | [`audit`] | the audit trail: events as a chain of lines, and their verification |
 //! | [`outbound`] | HTTP agents for requests to other servers; the only room that reads the proxy variables |
 //! | `systemd` | sockets from systemd, readiness and watchdog notifications |
 //! | `probe` | asks a server of this machine for its health |
@@ -38,6 +39,7 @@ mod stable_codes;
 
 pub mod api;
 mod atomic_file;
+pub mod audit;
 pub mod azure;
 mod background;
 pub mod blog;

@@ -15,6 +15,7 @@ mod gate;
 pub(crate) mod listen;
 pub(crate) mod loopback_guard;
 mod registry;
+mod request_audit;
 pub(crate) mod request_error;
 pub(crate) mod request_guard;
 pub(crate) mod request_id;
@@ -28,6 +29,7 @@ mod workers;
 
 pub use client_address::{Source, TrustedProxies};
 pub use listen::{ListenAddress, ListenError, Listener, Listeners, UnixSocket, listen};
+pub use request_audit::RequestAudit;
 pub use request_error::RequestError;
 pub use request_id::RequestId;
 pub use server::{Options, Server, ShutdownHandle};

@@ -9,6 +9,7 @@
 #![expect(clippy::too_many_lines, reason = "tables of cases")]
 
 mod api;
+mod audit;
 mod browser;
 mod cert;
 mod cli;

@@ -129,6 +129,11 @@ impl Running {
         assert!(sent.success(), "signal {name} was not sent");
     }
 
+    /// The id of the process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Resident memory in KiB (Linux).
     pub fn resident_kib(&self) -> u64 {
         self.status("VmRSS:")
