@@ -374,6 +374,16 @@ resource api 'Microsoft.App/containerApps@2026-07-01' = {
               }
             }
           }
+          {
+            name: 'cpu'
+            custom: {
+              type: 'cpu'
+              metadata: {
+                type: 'Utilization'
+                value: '70'
+              }
+            }
+          }
         ]
       }
     }
@@ -506,6 +516,16 @@ resource site 'Microsoft.App/containerApps@2026-07-01' = {
             http: {
               metadata: {
                 concurrentRequests: '50'
+              }
+            }
+          }
+          {
+            name: 'cpu'
+            custom: {
+              type: 'cpu'
+              metadata: {
+                type: 'Utilization'
+                value: '70'
               }
             }
           }
