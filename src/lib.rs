@@ -8,6 +8,7 @@
 //! | room | what it holds |
 //! |---|---|
 //! | [`cli`] | the subcommands; the only room that prints to stdout |
+//! | [`exposition`] | the server that Prometheus reads the metrics from |
 //! | [`api`] | the REST API: routes, handlers, bearer tokens, problem documents |
 //! | [`web`] | the web site: sign-in, sessions, pages, and the client of the API |
 //! | [`idp`], [`vault`] | emulators of Entra ID and of Azure Key Vault, for development |
@@ -19,7 +20,11 @@
 //! | [`blog`] | what a post and a user are, and who may do what |
 //! | [`db`] | the database; the only room with SQL |
 //! | [`serve`] | what every server does: listen, limit, log, shut down |
+//! | [`audit`] | the audit trail: events as a chain of lines, and their verification |
 //! | [`outbound`] | HTTP agents for requests to other servers; the only room that reads the proxy variables |
+//! | `systemd` | sockets from systemd, readiness and watchdog notifications |
+//! | `probe` | asks a server of this machine for its health |
+//! | [`metrics`] | what happened and what is now, for Prometheus; uses no other room |
 //! | [`config`] | the settings; the only room that reads them from the environment |
 //!
 //! The files between them: `atomic_file` replaces a file atomically, `background` starts threads whose panics are
@@ -35,6 +40,7 @@ mod stable_codes;
 
 pub mod api;
 mod atomic_file;
+pub mod audit;
 pub mod azure;
 mod background;
 pub mod blog;
@@ -43,16 +49,20 @@ pub mod cli;
 pub mod config;
 pub mod db;
 pub mod entra;
+pub mod exposition;
 mod failure_log;
 mod file_watch;
 mod guid;
 pub mod hint;
 pub mod idp;
 mod loopback;
+pub mod metrics;
 pub mod outbound;
+mod probe;
 pub mod registration;
 pub mod serve;
 mod single_flight;
+mod systemd;
 pub mod tls;
 mod trusted_file;
 mod user_key;

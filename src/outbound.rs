@@ -3,6 +3,7 @@
 //! trust the system's CAs and one configured file. Calls block: never make them on a serving thread.
 
 mod local_names;
+mod measure;
 mod proxy;
 
 use std::{
@@ -20,7 +21,8 @@ use ureq::{
     unversioned::transport::DefaultConnector,
 };
 
-use self::{local_names::LocalNames, proxy::Proxies};
+use self::{local_names::LocalNames, measure::Measured, proxy::Proxies};
+pub use crate::metrics::outbound::Target;
 
 /// Most bytes of a response body; a longer one is an error. Entra's largest, the key set, has some 20 KB.
 pub const MAX_BODY_BYTES: u64 = 1024 * 1024;
@@ -46,15 +48,15 @@ pub enum OutboundError {
     ClientKey,
 }
 
-/// Creates an agent whose requests, including connecting, end within `timeout`.
+/// Creates an agent whose requests, including connecting, end within `timeout`. `target` says in the metrics what it calls.
 ///
 /// `ca_file` is a PEM file of certificates to trust in addition to the system's. Responses with an error status are not
 /// errors, and neither are redirects. Share one agent: it reuses connections.
 ///
 /// # Errors
 /// When `ca_file` cannot be read or holds no certificate.
-pub fn agent(timeout: Duration, ca_file: Option<&Path>) -> Result<Agent, OutboundError> {
-    identified_agent(timeout, ca_file.as_slice(), None)
+pub fn agent(target: Target, timeout: Duration, ca_file: Option<&Path>) -> Result<Agent, OutboundError> {
+    identified_agent(target, timeout, ca_file.as_slice(), None)
 }
 
 /// A certificate with which an agent identifies itself to servers that ask for one. rustls must accept it.
@@ -82,6 +84,7 @@ impl ClientIdentity<'_> {
 /// # Errors
 /// When a file cannot be read or holds no certificate, or the key is not PEM.
 pub fn identified_agent(
+    target: Target,
     timeout: Duration,
     ca_files: &[&Path],
     identity: Option<&ClientIdentity<'_>>,
@@ -95,12 +98,13 @@ pub fn identified_agent(
         .root_certs(RootCerts::Specific(Arc::new(roots)))
         .client_cert(client_certificate)
         .build();
-    Ok(agent_with(config(timeout).tls_config(tls), Proxies::from_environment()))
+    let config = config(timeout).tls_config(tls).middleware(Measured(target));
+    Ok(agent_with(config, Proxies::from_environment()))
 }
 
 /// An agent for services on this machine or its host: no proxy, and plain HTTP only.
 pub fn local_agent(timeout: Duration) -> Agent {
-    with_local_names(config(timeout).build())
+    with_local_names(config(timeout).middleware(Measured(Target::Machine)).build())
 }
 
 fn agent_with(config: ConfigBuilder<AgentScope>, proxies: Proxies) -> Agent {
@@ -190,7 +194,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ca.pem");
         fs::write(&path, "not a certificate").unwrap();
-        let error = agent(Duration::from_secs(1), Some(&path)).unwrap_err();
+        let error = agent(Target::Other, Duration::from_secs(1), Some(&path)).unwrap_err();
         assert_eq!(
             error.to_string(),
             format!("CA file {}: holds no certificate in PEM form", path.display())
@@ -207,20 +211,25 @@ mod tests {
             (folder.path(), "is not a file"),
             (&large, "is larger than 8388608 bytes"),
         ] {
-            let error = agent(Duration::from_secs(1), Some(path)).unwrap_err();
+            let error = agent(Target::Other, Duration::from_secs(1), Some(path)).unwrap_err();
             assert_eq!(error.to_string(), format!("CA file {}: {reason}", path.display()));
         }
     }
 
     #[test]
     fn a_missing_ca_file_is_an_error() {
-        let error = agent(Duration::from_secs(1), Some(Path::new("/nonexistent/ca.pem"))).unwrap_err();
+        let error = agent(
+            Target::Other,
+            Duration::from_secs(1),
+            Some(Path::new("/nonexistent/ca.pem")),
+        )
+        .unwrap_err();
         assert!(error.to_string().starts_with("CA file /nonexistent/ca.pem: "));
     }
 
     #[test]
     fn agents_time_out_and_neither_follow_redirects_nor_fail_on_a_status() {
-        let agent = agent(Duration::from_secs(7), None).unwrap();
+        let agent = agent(Target::Other, Duration::from_secs(7), None).unwrap();
         let config = agent.config();
         assert_eq!(config.timeouts().global, Some(Duration::from_secs(7)));
         assert_eq!(config.max_redirects(), 0);

@@ -21,7 +21,10 @@ use log::{
 use serde_json::{Map, Value as Json, json};
 
 use self::background::Background;
-use crate::config::{LogFormat, LogSettings};
+use crate::{
+    config::{LogFormat, LogSettings},
+    metrics,
+};
 
 /// At `trace`, this target logs every byte that is sent and received, including tokens and assertions. They must not get into
 /// the log, even if the operator sets the level to `trace`.
@@ -63,6 +66,7 @@ pub fn start(settings: &LogSettings) {
     builder.target(target(settings.format)).write_style(WriteStyle::Always);
     match settings.format {
         LogFormat::Text => builder.format(move |line, record| {
+            metrics::logs::logged(record.level());
             let style = if is_coloured {
                 line.default_level_style(record.level())
             } else {
@@ -76,6 +80,7 @@ pub fn start(settings: &LogSettings) {
             writeln!(line)
         }),
         LogFormat::Json => builder.format(|line, record| {
+            metrics::logs::logged(record.level());
             let time = line.timestamp_millis().to_string();
             writeln!(line, "{}", as_json(&time, record))
         }),

@@ -3,10 +3,10 @@
 use clap::Args;
 
 use super::{
-    serving::{Bound, serve, urls},
+    serving::{Bound, inherited, probe_target, serve, urls},
     settings::{SettingsArguments, flag},
 };
-use crate::{api::Server, config::Role};
+use crate::{api::Server, config::Role, systemd};
 
 /// Serve the REST API of blog posts
 ///
@@ -33,16 +33,25 @@ pub struct Arguments {
 /// # Errors
 /// If settings are invalid or missing, or the server cannot start.
 pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Result<()> {
+    // Before the first thread starts.
+    let sockets = systemd::inherited_sockets();
     let flags = [
         flag("--host", "api.host", arguments.host.as_ref()),
         flag("--port", "api.port", arguments.port),
     ];
     let settings = settings.load(Role::Api, flags.into_iter().flatten().collect())?;
-    serve(|| {
-        let server = Server::bind(&settings)?;
-        let scheme = if settings.server.tls.is_on() { "https" } else { "http" };
+    let sockets = inherited(sockets, "api")?;
+    serve(Some(&settings.metrics), || {
+        let host = sockets.is_none().then_some(settings.api.host.as_str());
+        let server = match sockets {
+            Some(sockets) => Server::from_listener(sockets, &settings)?,
+            None => Server::bind(&settings)?,
+        };
+        let is_https = settings.server.tls.is_on();
+        let scheme = if is_https { "https" } else { "http" };
         Ok(Bound {
-            urls: urls(server.addresses(), scheme, &settings.api.host),
+            urls: urls(server.addresses(), scheme, host),
+            probe: probe_target(server.addresses(), is_https),
             shutdown_handle: server.shutdown_handle(),
             drain: settings.server.drain,
             run: server.run(),

@@ -3,10 +3,10 @@
 use clap::Args;
 
 use super::{
-    serving::{Bound, serve, urls},
+    serving::{Bound, inherited, probe_target, serve, urls},
     settings::{SettingsArguments, flag},
 };
-use crate::{config::Role, web::Server};
+use crate::{config::Role, systemd, web::Server};
 
 /// Serve the web site
 ///
@@ -32,16 +32,25 @@ pub struct Arguments {
 /// # Errors
 /// If settings are invalid or missing, or the server cannot start.
 pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Result<()> {
+    // Before the first thread starts.
+    let sockets = systemd::inherited_sockets();
     let flags = [
         flag("--host", "client.host", arguments.host.as_ref()),
         flag("--port", "client.port", arguments.port),
     ];
     let settings = settings.load(Role::Client, flags.into_iter().flatten().collect())?;
-    serve(|| {
-        let server = Server::bind(&settings)?;
-        let scheme = if settings.server.tls.is_on() { "https" } else { "http" };
+    let sockets = inherited(sockets, "client")?;
+    serve(Some(&settings.metrics), || {
+        let host = sockets.is_none().then_some(settings.client.host.as_str());
+        let server = match sockets {
+            Some(sockets) => Server::from_listener(sockets, &settings)?,
+            None => Server::bind(&settings)?,
+        };
+        let is_https = settings.server.tls.is_on();
+        let scheme = if is_https { "https" } else { "http" };
         Ok(Bound {
-            urls: urls(server.addresses(), scheme, &settings.client.host),
+            urls: urls(server.addresses(), scheme, host),
+            probe: probe_target(server.addresses(), is_https),
             shutdown_handle: server.shutdown_handle(),
             drain: settings.server.drain,
             run: server.run(),

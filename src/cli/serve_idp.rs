@@ -60,7 +60,7 @@ pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Resul
         .idp
         .signing_keys_file
         .get_or_insert_with(|| state_dir.join(SIGNING_KEYS_FILE));
-    serve(|| {
+    serve(None, || {
         let server = Server::bind(&settings)?;
         let is_https = settings.idp.tls || settings.server.tls.cert_path.is_some();
         let scheme = if is_https { "https" } else { "http" };
@@ -68,6 +68,7 @@ pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Resul
         // It serves one developer, without a load balancer that must notice the stop.
         Ok(Bound {
             urls: vec![url],
+            probe: None,
             shutdown_handle: server.shutdown_handle(),
             drain: Duration::ZERO,
             run: server.run(),

@@ -31,8 +31,11 @@ use self::{
     transaction::{Begin, read, write},
     workers::{Job, Workers},
 };
-use super::{DbError, Work, WorkError, WorkValue, deadline};
-use crate::config::DatabaseSettings;
+use super::{AfterCommit, DbError, Work, WorkError, WorkValue, deadline};
+use crate::{
+    config::DatabaseSettings,
+    metrics::{Observation, database::observe_connections},
+};
 
 /// How long the readiness probe may take, connecting included.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -47,6 +50,7 @@ pub(super) struct PostgresDatabase {
     probe: Arc<Workers>,
     cancellations: Arc<Workers>,
     cancel_permit: Arc<Semaphore>,
+    _observation: Observation,
 }
 
 impl PostgresDatabase {
@@ -62,6 +66,12 @@ impl PostgresDatabase {
         let (searches, cancellations) = (workers(Purpose::Searches), workers(Purpose::Requests));
         workers::watch([&pool, &searches, &probe, &cancellations].map(Arc::clone).to_vec())
             .map_err(|reason| DbError::cannot_open(shown, reason))?;
+        let observe = |name, workers: &Arc<Workers>| {
+            let workers = Arc::downgrade(workers);
+            observe_connections(name, move || Some(workers.upgrade()?.in_use()))
+        };
+        let observations = [("requests", &pool), ("searches", &searches), ("probe", &probe)];
+        let observation = Observation::all(observations.map(|(name, workers)| observe(name, workers)));
         let (lanes, cancel_permit) = (Lanes::new(settings), Arc::new(Semaphore::new(1)));
         Ok(Self {
             settings: settings.clone(),
@@ -72,6 +82,7 @@ impl PostgresDatabase {
             probe,
             cancellations,
             cancel_permit,
+            _observation: observation,
         })
     }
 
@@ -118,11 +129,15 @@ impl PostgresDatabase {
     }
 
     /// See [`super::Database::write`].
-    pub async fn write<T: WorkValue, E: WorkError>(&self, work: impl Work<T, E>) -> Result<T, E> {
+    pub async fn write<T: WorkValue, E: WorkError>(
+        &self,
+        work: impl Work<T, E>,
+        after_commit: impl AfterCommit<T>,
+    ) -> Result<T, E> {
         let ends = deadline::until(self.settings.deadline);
         let begin = self.begin(Purpose::Requests);
-        self.run(WorkKind::Write, ends, move |slot| write(slot, ends, &begin, &work))
-            .await
+        let write = move |slot: &mut ConnectionSlot| write(slot, ends, &begin, &work).inspect(after_commit);
+        self.run(WorkKind::Write, ends, write).await
     }
 
     /// See [`super::Database::connect`].

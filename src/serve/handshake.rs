@@ -10,6 +10,7 @@ use super::{
     registry::{CloseMode, ConnectionGuard, ConnectionState},
     tls::{ClientCertificates, Tls},
 };
+use crate::metrics;
 
 /// Accepts a TLS connection. `None` when the client does not speak TLS, takes longer than `at_most`, or the server needs the
 /// room for another connection.
@@ -28,7 +29,7 @@ where
         accepted = timeout(at_most, handshake) => accepted.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())),
         () = closed(&guard.state) => return None,
     };
-    let stream = accepted.inspect_err(|error| log_failure(peer, error)).ok()?;
+    let stream = accepted.inspect_err(|error| report_failure(peer, guard, error)).ok()?;
     let chain = stream.get_ref().1.peer_certificates();
     let has_certificate = chain.is_some_and(|chain| !chain.is_empty());
     guard.may_only_probe = tls.client_certificates() == ClientCertificates::Required && !has_certificate;
@@ -49,7 +50,8 @@ async fn closed(state: &ConnectionState) {
 }
 
 /// What a client does wrong is not an error of the server.
-fn log_failure(peer: Option<IpAddr>, error: &io::Error) {
+fn report_failure(peer: Option<IpAddr>, guard: &ConnectionGuard, error: &io::Error) {
+    metrics::certificates::tls_handshake_failed(guard.registry.role);
     let client = peer.map(|peer| peer.to_string()).unwrap_or_default();
     log::info!(target: "blogctl::access", client = client.as_str(); "TLS handshake failed: {error}");
 }

@@ -25,7 +25,11 @@ pub use self::{
 };
 use self::{connections::Connections, limits::PROBE_RESERVE};
 use super::{Source, TrustedProxies, byte_budget::ByteBudget, descriptors, tls::Tls};
-use crate::config::ServerSettings;
+use crate::{
+    config::ServerSettings,
+    loopback::is_loopback_address,
+    metrics::{self, Observation},
+};
 
 /// Resolution of the registry's clock.
 const TICK: Duration = Duration::from_millis(100);
@@ -44,6 +48,9 @@ static OPEN: AtomicUsize = AtomicUsize::new(0);
 /// See the module.
 #[derive(Debug)]
 pub struct Registry {
+    /// The server in the metrics: `api`, `client`, …
+    pub role: &'static str,
+    _observation: Observation,
     limits: Limits,
     trusted: TrustedProxies,
     connections: Mutex<Connections>,
@@ -74,9 +81,19 @@ impl Registry {
     ///
     /// # Errors
     /// When the system starts no thread.
-    pub fn start(settings: &ServerSettings, limits: Limits, tls: Option<Tls>) -> std::io::Result<Arc<Self>> {
+    pub fn start(
+        role: &'static str,
+        settings: &ServerSettings,
+        limits: Limits,
+        tls: Option<Tls>,
+    ) -> std::io::Result<Arc<Self>> {
         let mib = |mib: usize| mib.saturating_mul(1024 * 1024);
-        let registry = Arc::new(Self {
+        let registry = Arc::new_cyclic(|registry: &Weak<Self>| Self {
+            role,
+            _observation: metrics::http::observe_connections(role, {
+                let registry = registry.clone();
+                move || Some(registry.upgrade()?.connection_counts())
+            }),
             limits,
             trusted: TrustedProxies::new(&settings.trusted_proxies),
             connections: Mutex::default(),
@@ -131,12 +148,16 @@ impl Registry {
         let mut connections = self.connections.lock();
         let is_over = |source| connections.of_source(source) >= self.limits.per_source;
         let limited = source.filter(|source| !self.trusted.is_trusted_peer(peer) && is_over(*source));
-        if limited.is_some_and(|source| !connections.close_longest_idle_of(source)) {
+        let is_over = limited.is_some_and(|source| !connections.close_longest_idle_of(source));
+        // Otherwise a proxy on this machine, if it is not trusted, would crowd out the probe that systemd's watchdog needs.
+        if is_over && !peer.is_some_and(is_loopback_address) {
+            metrics::http::connection_refused(self.role);
             return None;
         }
         let is_full = connections.counted() >= self.limits.connections() || !has_descriptors();
-        let is_reserve = is_full && !connections.close_longest_idle(self.now());
+        let is_reserve = is_over || (is_full && !connections.close_longest_idle(self.now()));
         if is_reserve && connections.reserve() >= PROBE_RESERVE && !connections.close_oldest_reserve() {
+            metrics::http::connection_refused(self.role);
             return None;
         }
         let state = Arc::new(ConnectionState::new(source, is_reserve, self.now()));
@@ -168,6 +189,15 @@ impl Registry {
     /// How many connections are open.
     pub fn open_connections(&self) -> usize {
         self.connections.lock().all.len()
+    }
+
+    fn connection_counts(&self) -> metrics::http::Connections {
+        let connections = self.connections.lock();
+        metrics::http::Connections {
+            open: connections.all.len(),
+            limit: self.limits.connections(),
+            active_requests: connections.all.values().filter(|state| state.is_active()).count(),
+        }
     }
 
     fn sweep(&self, now: u64) {
@@ -230,7 +260,7 @@ mod tests {
             max_connections_per_address: per_source,
             ..ServerSettings::default()
         };
-        Registry::start(&settings, Limits::new(&settings), None).expect("a registry")
+        Registry::start("test", &settings, Limits::new(&settings), None).expect("a registry")
     }
 
     fn peer(last: u8) -> Option<IpAddr> {
@@ -287,6 +317,16 @@ mod tests {
             "its connections are all busy, or on their way out"
         );
         assert!(registry.admit(peer(2)).is_some(), "others are not concerned");
+    }
+
+    #[test]
+    fn on_this_machine_a_probe_gets_through_the_limit_of_the_address() {
+        let registry = registry(100, 2);
+        let local = Some(IpAddr::from([127, 0, 0, 1]));
+        let guards = [registry.admit(local), registry.admit(local)].map(|guard| guard.expect("room"));
+        guards.iter().for_each(|guard| guard.state.begin_request());
+        let probe = registry.admit(local).expect("the reserve");
+        assert!(probe.state.is_reserve, "it serves nothing but /health");
     }
 
     #[test]

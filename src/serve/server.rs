@@ -166,12 +166,15 @@ where
         limits.connections()
     );
     let listeners = listeners.into().0;
+    if listeners.is_empty() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "no socket to listen on"));
+    }
     let addresses = listeners
         .iter()
         .map(Listener::address)
         .collect::<io::Result<Vec<_>>>()?;
     let per_worker = limits.per_worker(workers);
-    let registry = Registry::start(settings, limits, tls.clone())?;
+    let registry = Registry::start(role(name), settings, limits, tls.clone())?;
     let &ServerSettings {
         head_timeout,
         body_timeout,
@@ -233,6 +236,11 @@ where
         addresses,
         socket_files,
     })
+}
+
+/// The role of a server with this name, as in `serve-api`.
+fn role(name: &'static str) -> &'static str {
+    name.strip_prefix("serve-").unwrap_or(name)
 }
 
 /// Turns sockets into connections.

@@ -32,7 +32,7 @@ use crate::{
     certificate::{CertificateLocation, ExpiryNotifier, ExpirySubject, TlsIdentity},
     config::AcmeSettings,
     hint::Hint as _,
-    outbound,
+    outbound::{self, Target},
     serve::Tls,
 };
 
@@ -50,6 +50,7 @@ impl Acme {
     /// # Errors
     /// See [`TlsError`]. That the CA cannot be reached is none of them.
     pub(super) fn start(
+        role: &'static str,
         settings: &AcmeSettings,
         client_ca: Option<PathBuf>,
         challenges: Challenges,
@@ -61,12 +62,12 @@ impl Acme {
         let (installation, mut state) = match cached(&cache).map_err(acme_error)? {
             Some(identity) => {
                 let state = State::after(&identity);
-                (Installation::new(identity, client_ca)?, state)
+                (Installation::new(role, identity, client_ca)?, state)
             }
             None => {
                 let temporary = temporary::identity(&settings.domains).map_err(acme_error)?;
                 (
-                    Installation::temporary(temporary, client_ca)?,
+                    Installation::temporary(role, temporary, client_ca)?,
                     State::without_certificate(),
                 )
             }
@@ -78,9 +79,11 @@ impl Acme {
             );
             state.due = until;
         }
+        installation.publish_expiry();
         let (tls, served) = (installation.tls(), installation.served());
         let mut renewal = Renewal {
-            agent: outbound::agent(TIMEOUT, settings.ca_file.as_deref()).map_err(TlsError::AcmeCaFile)?,
+            agent: outbound::agent(Target::Other, TIMEOUT, settings.ca_file.as_deref())
+                .map_err(TlsError::AcmeCaFile)?,
             runtime: tokio::runtime::Builder::new_current_thread()
                 .enable_time()
                 .build()

@@ -22,7 +22,7 @@ use crate::{
     certificate::{ExpiryNotifier, ExpirySubject, TlsIdentity},
     config::{CertificateSettings, Settings},
     file_watch::{FileWatch, Occasion},
-    outbound::{self, ClientIdentity},
+    outbound::{self, ClientIdentity, Target},
 };
 
 /// The agent. It is replaced when the site's certificate is; requests under way keep the one that they began with.
@@ -155,6 +155,7 @@ fn agent(settings: &Settings, identity: Option<&TlsIdentity>) -> Result<Agent, T
         key_pem: &key_pem,
     });
     Ok(outbound::identified_agent(
+        Target::Api,
         settings.client.api_timeout,
         &ca_files,
         identity.as_ref(),

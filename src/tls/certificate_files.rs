@@ -43,8 +43,13 @@ pub(super) fn watch(
         if occasion == Occasion::Check {
             // On an error, such as half of a new pair, the current certificate stays in use.
             let loaded = load(&files, Purpose::Server).and_then(|identity| installation.install(identity));
-            report(loaded.err(), &mut last_errors.0);
-            report(installation.reload_client_cas().err(), &mut last_errors.1);
+            let reported = [
+                report(loaded.err(), &mut last_errors.0),
+                report(installation.reload_client_cas().err(), &mut last_errors.1),
+            ];
+            if reported.contains(&true) {
+                installation.count_failure();
+            }
         }
         if let Some(details) = installation.served().details()
             && let Some((level, text)) = expiry.next_warning(&details, Utc::now())

@@ -32,6 +32,17 @@ pub enum HttpsRole {
     Emulator,
 }
 
+impl HttpsRole {
+    /// The server in the metrics.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Api => "api",
+            Self::Site(_) => "client",
+            Self::Emulator => "idp",
+        }
+    }
+}
+
 /// HTTPS of a server. Dropping it ends what keeps the certificate up to date.
 pub struct Https {
     tls: Tls,
@@ -80,11 +91,14 @@ impl Https {
             if let HttpsRole::Site(public_url) = role {
                 warn_of_other_domains(public_url, &tls_settings.acme.domains);
             }
-            let (acme, tls, served) = Acme::start(&tls_settings.acme, client_ca, challenges, warning_days)?;
+            let (acme, tls, served) =
+                Acme::start(role.name(), &tls_settings.acme, client_ca, challenges, warning_days)?;
             (tls, served, Upkeep::Acme(acme))
         } else {
             let files = tls_settings.certificate();
-            let installation = Installation::new(certificate_files::load(&files, Purpose::Server)?, client_ca)?;
+            let identity = certificate_files::load(&files, Purpose::Server)?;
+            let installation = Installation::new(role.name(), identity, client_ca)?;
+            installation.publish_expiry();
             if let HttpsRole::Site(public_url) = role {
                 warn_of_other_names(public_url, installation.leaf());
             }

@@ -32,7 +32,7 @@ pub fn load(settings: &Settings, purpose: Purpose, files: &CertificateSettings) 
         leaf: identity.chain().first().cloned().unwrap_or_default(),
     };
     if purpose == Purpose::Server {
-        Installation::new(identity, settings.server.tls.client_ca.clone())?;
+        Installation::new("api", identity, settings.server.tls.client_ca.clone())?;
     }
     Ok(loaded)
 }

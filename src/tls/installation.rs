@@ -9,11 +9,14 @@ use super::{
 };
 use crate::{
     certificate::TlsIdentity,
+    metrics::{self, certificates::Reload},
     serve::{ClientCertificates, Tls},
 };
 
 /// See the module.
 pub(super) struct Installation {
+    /// The server in the metrics.
+    role: &'static str,
     factory: ConfigFactory,
     client_ca: Option<PathBuf>,
     client_cas: Option<ClientCas>,
@@ -27,7 +30,7 @@ impl Installation {
     ///
     /// # Errors
     /// See [`TlsError`].
-    pub(super) fn new(identity: TlsIdentity, client_ca: Option<PathBuf>) -> Result<Self, TlsError> {
+    pub(super) fn new(role: &'static str, identity: TlsIdentity, client_ca: Option<PathBuf>) -> Result<Self, TlsError> {
         let factory = ConfigFactory::new()?;
         let client_cas = client_ca.as_deref().map(ClientCas::load).transpose()?;
         let config = factory.create(&identity, client_cas.as_ref())?;
@@ -38,6 +41,7 @@ impl Installation {
         let served = ServedCertificate::default();
         served.set(identity.details().clone());
         Ok(Self {
+            role,
             factory,
             client_ca,
             client_cas,
@@ -51,11 +55,27 @@ impl Installation {
     ///
     /// # Errors
     /// See [`TlsError`].
-    pub(super) fn temporary(identity: TlsIdentity, client_ca: Option<PathBuf>) -> Result<Self, TlsError> {
-        let installation = Self::new(identity, client_ca)?;
+    pub(super) fn temporary(
+        role: &'static str,
+        identity: TlsIdentity,
+        client_ca: Option<PathBuf>,
+    ) -> Result<Self, TlsError> {
+        let installation = Self::new(role, identity, client_ca)?;
         installation.served.clear();
         installation.tls.set_ready(false);
         Ok(installation)
+    }
+
+    /// Puts the time of expiry into the metrics. Not for a temporary certificate.
+    pub(super) fn publish_expiry(&self) {
+        if let Some(not_after) = self.served.not_after() {
+            metrics::certificates::set_tls_not_after(self.role, not_after.timestamp());
+        }
+    }
+
+    /// The files cannot be used.
+    pub(super) fn count_failure(&self) {
+        metrics::certificates::tls_reloaded(self.role, Reload::Failed);
     }
 
     /// The configuration that the server uses.
@@ -99,6 +119,8 @@ impl Installation {
         );
         self.served.set(details.clone());
         self.identity = identity;
+        self.publish_expiry();
+        metrics::certificates::tls_reloaded(self.role, Reload::Replaced);
         Ok(())
     }
 

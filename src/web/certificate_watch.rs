@@ -7,11 +7,13 @@ use crate::{
     config::{ClientSettings, CredentialSettings},
     entra::ConfidentialClient,
     file_watch::{FileWatch, Occasion},
+    metrics::{self, Observation},
 };
 
 /// The watch. Dropping it ends the watch.
 pub struct CertificateWatch {
     _files: FileWatch,
+    _observation: Observation,
 }
 
 impl CertificateWatch {
@@ -20,6 +22,14 @@ impl CertificateWatch {
     /// # Errors
     /// When no thread can be started.
     pub fn start(client: Arc<ConfidentialClient>, settings: &ClientSettings) -> io::Result<Self> {
+        let observed = Arc::downgrade(&client);
+        let certificates = move || {
+            observed
+                .upgrade()
+                .map(|client| client.certificates())
+                .unwrap_or_default()
+        };
+        let observation = metrics::certificates::observe_client(certificates);
         let mut watch = Watch {
             client,
             expiry: ExpiryNotifier::new(ExpirySubject::ClientCertificate, &settings.expiry_warning_days),
@@ -31,7 +41,10 @@ impl CertificateWatch {
             }
             watch.warn_of_expiry();
         })?;
-        Ok(Self { _files: files })
+        Ok(Self {
+            _files: files,
+            _observation: observation,
+        })
     }
 }
 
@@ -54,6 +67,7 @@ impl Watch {
                 "the certificate cannot be reloaded, the current one stays in use: {text}; hint: {}",
                 error.hint()
             );
+            self.client.record_unusable(&error);
         }
         self.last_error = Some(text);
     }

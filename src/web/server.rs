@@ -2,7 +2,7 @@
 
 use std::{io, sync::Arc};
 
-use actix_web::{App, dev::ServerHandle, middleware::from_fn};
+use actix_web::{App, dev::ServerHandle, middleware::from_fn, web};
 
 use super::{
     certificate_watch::CertificateWatch,
@@ -15,10 +15,13 @@ use super::{
     state::AppState,
 };
 use crate::{
+    audit::AuditLog,
     config::Settings,
+    entra::ConfidentialClient,
     loopback::is_loopback,
     serve::{
-        self, ListenAddress, Listeners, Options, ShutdownHandle, UnixSocket, access_log, request_guard, request_id,
+        self, ListenAddress, Listeners, Options, ShutdownHandle, UnixSocket, access_log, exposure, request_guard,
+        request_id,
     },
     tls::{Https, HttpsRole, ServedCertificate},
 };
@@ -28,6 +31,9 @@ pub struct Server {
     http: serve::Server,
     https: Option<Https>,
     watch: CertificateWatch,
+    client: Arc<ConfidentialClient>,
+    audit: AuditLog,
+    fingerprint: String,
 }
 
 impl Server {
@@ -70,6 +76,7 @@ impl Server {
         let https = Https::start(settings, &settings.client.host, &role)?;
         let client = Arc::clone(&state.client);
         let watch = CertificateWatch::start(client, &settings.client).map_err(StartError::Threads)?;
+        let (client, audit) = (Arc::clone(&state.client), state.audit.log().clone());
         // Middleware wraps inside out: a request meets the last one first.
         let application = move || {
             App::new()
@@ -91,7 +98,20 @@ impl Server {
             tls: https.as_ref().map(Https::tls),
         };
         let http = serve::server::listen(listeners, &options, application).map_err(StartError::Socket)?;
-        Ok(Self { http, https, watch })
+        exposure::warn(
+            "serve-client",
+            http.addresses(),
+            &settings.server,
+            options.tls.is_some(),
+        );
+        Ok(Self {
+            http,
+            https,
+            watch,
+            client,
+            audit,
+            fingerprint: settings.fingerprint.clone(),
+        })
     }
 
     /// Where the site listens.
@@ -129,12 +149,24 @@ impl Server {
     /// # Errors
     /// When the sockets fail.
     pub async fn run(self) -> io::Result<()> {
-        let Self { http, https, watch } = self;
+        let Self {
+            http,
+            https,
+            watch,
+            client,
+            audit,
+            fingerprint,
+        } = self;
+        audit.record_start(fingerprint);
+        client.record_credential_in_use();
         let served = match https {
             Some(https) => https.serve(http).await,
             None => http.run().await,
         };
         drop(watch);
+        web::block(move || audit.record_stop())
+            .await
+            .map_err(io::Error::other)?;
         served
     }
 }

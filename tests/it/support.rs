@@ -34,6 +34,7 @@ pub mod entra;
 pub mod fuzz;
 pub mod idp;
 pub mod logs;
+pub mod metrics;
 pub mod pebble;
 pub mod pgbouncer;
 pub mod pki;

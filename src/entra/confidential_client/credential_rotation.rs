@@ -10,11 +10,13 @@ use secrecy::SecretString;
 
 use super::credential_pool::{CredentialPool, Outcome};
 use crate::{
+    audit::{AuditLog, CertificateUse, Event, Origin},
     certificate::CertificateError,
     entra::{
         aadsts::EntraError,
         credential::{Credential, CredentialError, CredentialSource, SourcedCredential},
     },
+    metrics::certificates::{self, ClientCertificate, CredentialUse, Reload},
 };
 
 /// The credential in use, its sources, and the candidates.
@@ -26,6 +28,7 @@ pub(super) struct CredentialRotation {
     reload_lock: Mutex<ReportedErrors>,
     /// For each source, why its current content is unusable, as far as the source was read.
     unusable: ArcSwap<Vec<Option<&'static str>>>,
+    audit: AuditLog,
 }
 
 /// Why the credential in use did not work.
@@ -99,6 +102,7 @@ impl CredentialRotation {
                         pool: ArcSwap::from_pointee(CredentialPool::new(in_use)),
                         reload_lock: Mutex::new(reported),
                         unusable: ArcSwap::from_pointee(unusable),
+                        audit: AuditLog::off(),
                     });
                 }
                 Err(error) => {
@@ -124,6 +128,51 @@ impl CredentialRotation {
             pool: ArcSwap::from_pointee(CredentialPool::new(SourcedCredential::new(0, credential))),
             reload_lock: Mutex::default(),
             unusable: ArcSwap::default(),
+            audit: AuditLog::off(),
+        }
+    }
+
+    pub(super) fn set_audit(&mut self, audit: AuditLog) {
+        self.audit = audit;
+    }
+
+    /// Records the credential in use.
+    pub(super) fn record_in_use(&self) {
+        let pool = self.pool.load();
+        let SourcedCredential {
+            position, credential, ..
+        } = pool.in_use();
+        let certificate = credential.certificate();
+        let event = Event::CertificateInUse {
+            usage: CertificateUse::Client,
+            source_kind: self.sources.get(*position).map(|source| source.kind().to_owned()),
+            thumbprint: certificate.map(|certificate| certificate.thumbprints().sha256_hex()),
+            not_after: certificate.map(|certificate| certificate.details().not_after),
+        };
+        self.audit.record(event, Origin::default());
+    }
+
+    /// Records that the content of a source cannot be used.
+    pub(super) fn record_unusable(&self, error: &CredentialError) {
+        let event = Event::CertificateUnusable {
+            usage: CertificateUse::Client,
+            reason: error.reason(),
+        };
+        self.audit.record(event, Origin::default());
+    }
+
+    fn record_failure(&self, failure: &CredentialFailure<'_>, used: &Credential) {
+        match failure {
+            CredentialFailure::Rejected { error, .. } => {
+                let certificate = used.certificate();
+                let event = Event::CertificateRejected {
+                    usage: CertificateUse::Client,
+                    thumbprint: certificate.map(|certificate| certificate.thumbprints().sha256_hex()),
+                    aadsts: error.code,
+                };
+                self.audit.record(event, Origin::default());
+            }
+            CredentialFailure::Unusable(error) => self.record_unusable(error),
         }
     }
 
@@ -134,7 +183,13 @@ impl CredentialRotation {
     /// Reads the sources again, in order, up to the one in use. A new usable credential is taken into use; otherwise the current
     /// one stays. `true` when a new one is in use.
     pub(super) fn reload(&self, now: DateTime<Utc>) -> Result<bool, CredentialError> {
-        self.reload_locked(&mut self.reload_lock.lock(), now, &CredentialSource::load_cached)
+        let outcome = self.reload_locked(&mut self.reload_lock.lock(), now, &CredentialSource::load_cached);
+        certificates::credential_reloaded(match outcome {
+            Ok(true) => Reload::Replaced,
+            Ok(false) => Reload::Unchanged,
+            Err(_) => Reload::Failed,
+        });
+        outcome
     }
 
     fn reload_locked(
@@ -179,6 +234,7 @@ impl CredentialRotation {
                     log::info!("a new credential is in use: {}", credential.name());
                     let new = SourcedCredential::new(position, credential);
                     self.pool.rcu(|pool| pool.with_new_in_use(&new));
+                    self.record_in_use();
                     return Ok(true);
                 }
                 // The credential in use stays usable until it expires, whatever happens to its source.
@@ -219,6 +275,7 @@ impl CredentialRotation {
             return Some(other);
         }
         failure.log(used);
+        self.record_failure(failure, used);
         if let (CredentialFailure::Rejected { .. }, Some(known)) = (failure, self.pool.load().find(used)) {
             known.record_rejected();
         }
@@ -272,7 +329,10 @@ impl CredentialRotation {
             Outcome::Rejected => other.record_rejected(),
             Outcome::Unknown => {}
         }
-        self.pool.rcu(|pool| pool.after_attempt(other, outcome));
+        let before = self.pool.rcu(|pool| pool.after_attempt(other, outcome));
+        if outcome == Outcome::Accepted && !before.in_use().credential.is_same(&other.credential) {
+            self.record_in_use();
+        }
     }
 
     /// Records that Entra accepted the credential.
@@ -281,6 +341,41 @@ impl CredentialRotation {
         if Arc::ptr_eq(&pool.in_use().credential, credential) {
             pool.in_use().record_accepted();
         }
+    }
+
+    /// Counts a request with this credential in the metrics.
+    pub(super) fn count_use(&self, credential: &Credential, outcome: CredentialUse) {
+        if let Some(known) = self.pool.load().find(credential) {
+            certificates::credential_used(known.position + 1, self.kind(known.position), outcome);
+        }
+    }
+
+    /// Counts an assertion of this credential in the metrics.
+    pub(super) fn count_assertion(&self, credential: &Credential, is_created: bool) {
+        if let Some(known) = self.pool.load().find(credential) {
+            certificates::assertion(self.kind(known.position), is_created);
+        }
+    }
+
+    /// The certificates that this process knows, for the metrics.
+    pub(super) fn certificates(&self) -> Vec<ClientCertificate> {
+        let pool = self.pool.load();
+        let in_use = &pool.in_use().credential;
+        let of = |known: &SourcedCredential| {
+            let details = known.credential.certificate()?.details();
+            Some(ClientCertificate {
+                entry: known.position + 1,
+                source: self.kind(known.position),
+                thumbprint: details.thumbprints.sha1_hex(),
+                is_in_use: known.credential.is_same(in_use),
+                not_after: details.not_after.timestamp(),
+            })
+        };
+        pool.all().filter_map(of).collect()
+    }
+
+    fn kind(&self, position: usize) -> &'static str {
+        self.sources.get(position).map_or("fixed", CredentialSource::kind)
     }
 
     /// The usable credentials that the sources contain now, in the order of the list.

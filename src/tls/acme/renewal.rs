@@ -67,7 +67,9 @@ impl Renewal {
 
     fn step(&mut self) {
         let now = Utc::now();
-        report(self.installation.reload_client_cas().err(), &mut self.last_error);
+        if report(self.installation.reload_client_cas().err(), &mut self.last_error) {
+            self.installation.count_failure();
+        }
         if let Some(details) = self.installation.served().details()
             && let Some((level, text)) = self.expiry.next_warning(&details, now)
         {

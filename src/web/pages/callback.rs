@@ -1,26 +1,33 @@
 //! The redirect URI, `/callback` unless `client.redirect_uri` has another path: the browser comes back from Entra ID. A
 //! sign-in works once, in the browser that began it. Neither `code` nor `state` is ever logged.
 
+mod rejection;
+
 use std::sync::Arc;
 
 use actix_web::{HttpRequest, HttpResponse, web};
+use rejection::rejection;
 use secrecy::SecretString;
 use serde::Deserialize;
 
 use crate::{
+    audit::Event,
     entra::{
         ConfidentialClient, PendingSignIn, Provider, SignIn,
         aadsts::{EntraError, ErrorCategory},
         confidential_client::SignInError,
         id_token::IdTokenError,
     },
+    serve::RequestAudit,
     web::{
         blocking_pools::BlockingPools,
         error::{ErrorKind, PageError, is_about_the_user},
         request_context::RequestContext,
-        session::Account,
+        session::{Account, UserKey},
         sign_in::{
-            PendingCookie, Reservation, SignIns, allow_reading_only, links::ADMIN_CONSENT_STATE,
+            PendingCookie, Reservation, SignIns, allow_reading_only,
+            links::ADMIN_CONSENT_STATE,
+            outcome::{ErrorSource, count_sign_in},
             return_path::ReturnPath,
         },
         user_sessions::UserSessions,
@@ -66,6 +73,35 @@ pub async fn finish(
     if query.is_admin_consent() {
         return query.answer_admin_consent();
     }
+    let source = if query.error.is_some() {
+        ErrorSource::Browser
+    } else {
+        ErrorSource::TokenEndpoint
+    };
+    let audit = context.component::<RequestAudit>()?;
+    let result = sign_in(&context, query, &sign_ins, &user_sessions, &provider, &client, &pools).await;
+    let result = result.map(|(response, user)| {
+        audit.record(&context.request, Some(user), Event::SignedIn);
+        response
+    });
+    count_sign_in(&result, source);
+    if let Some(event) = result.as_ref().err().and_then(|error| rejection(error.kind())) {
+        audit.record(&context.request, None, event);
+    }
+    result
+}
+
+/// The response to a sign-in that succeeded, and who signed in.
+
+async fn sign_in(
+    context: &RequestContext,
+    query: CallbackQuery,
+    sign_ins: &SignIns,
+    user_sessions: &UserSessions,
+    provider: &Provider,
+    client: &Arc<ConfidentialClient>,
+    pools: &BlockingPools,
+) -> Result<(HttpResponse, UserKey), PageError> {
     let Some(pending) = query
         .state
         .and_then(|state| sign_ins.pending.take(&context.request, &state))
@@ -83,7 +119,7 @@ pub async fn finish(
     }
     if let Some(error) = query.error {
         let error = EntraError::from_callback(&error, query.error_description.as_deref().unwrap_or_default());
-        return Err(fail(entra_error(&context, error)));
+        return Err(fail(entra_error(context, error)));
     }
     let Some(code) = query.code else {
         return Err(fail(ErrorKind::SignInExpired.into()));
@@ -93,10 +129,10 @@ pub async fn finish(
         .reserve(&context.request)
         .await
         .map_err(|seconds| fail(ErrorKind::TooManyFailedSignIns(seconds).into()))?;
-    let result = redeem(&client, &pools, code, pending, reservation).await;
+    let result = redeem(client, pools, code, pending, reservation).await;
     let sign_in = match result.map_err(fail)? {
         Ok(sign_in) => sign_in,
-        Err(error) => return Err(fail(sign_in_error(&context, error))),
+        Err(error) => return Err(fail(sign_in_error(context, error))),
     };
     let mut account = Account::new(sign_in.user);
     account.seems_reader = allow_reading_only(&sign_in.tokens.access_token);
@@ -112,7 +148,7 @@ pub async fn finish(
         sign_ins.loop_guard.record_sign_in(&context.request);
     }
     context.session.record_step_up();
-    Ok(RequestContext::redirect(next.as_str()))
+    Ok((RequestContext::redirect(next.as_str()), account.user()))
 }
 
 impl CallbackQuery {

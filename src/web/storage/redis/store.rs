@@ -6,6 +6,7 @@ use std::{
 };
 
 use actix_web::rt::time::timeout;
+use r2d2::State;
 use redis::{Cmd, Commands as _, Connection, RedisResult, cmd};
 use zeroize::Zeroizing;
 
@@ -18,6 +19,7 @@ use super::{
 };
 use crate::{
     config::RedisSettings,
+    metrics::{self, Observation, redis::Outcome},
     web::{
         blocking_pools::BlockingPool,
         storage::{key_ring::KeyRing, random_id::random_id},
@@ -57,6 +59,7 @@ struct Inner {
     fair_timeout: Duration,
     keys: KeyRing,
     prefix: String,
+    _observation: Observation,
 }
 
 impl RedisStore {
@@ -84,6 +87,18 @@ impl RedisStore {
         let (Some(connections), Some(probe_connection)) = (connections, pool(1, &LastError::default())?) else {
             return Ok(None);
         };
+        let observed = connections.clone();
+        let observation = metrics::redis::observe_connections(move || {
+            let State {
+                connections,
+                idle_connections,
+                ..
+            } = observed.state();
+            (
+                connections.saturating_sub(idle_connections) as usize,
+                idle_connections as usize,
+            )
+        });
         let threads = BlockingPool::new("Redis", THREADS, settings.timeout).map_err(RedisSetupError::Threads)?;
         Ok(Some(Self(Arc::new(Inner {
             connections,
@@ -96,6 +111,7 @@ impl RedisStore {
             fair_timeout: settings.timeout / 4,
             keys: keys.clone(),
             prefix: settings.key_prefix.clone(),
+            _observation: observation,
         }))))
     }
 
@@ -234,8 +250,16 @@ impl RedisStore {
                 _ => Ok(()),
             }
         };
+        let begun = Instant::now();
         // The connection may be from before a restart of Redis.
-        ping().or_else(|_| ping())
+        let outcome = ping().or_else(|_| ping());
+        let counted = if outcome.is_ok() {
+            Outcome::Success
+        } else {
+            Outcome::Unreachable
+        };
+        metrics::redis::requested(counted, begun.elapsed());
+        outcome
     }
 
     /// Writes a record, reads it back and deletes it. Returns the version of Redis, if the site may ask for it.
@@ -264,6 +288,14 @@ impl RedisStore {
     /// silently, they are dead too. The exception is a request with little time left: its timeout says nothing about
     /// the other connections.
     pub(super) fn run<T>(&self, command: impl Fn(&mut Connection) -> RedisResult<T>) -> Result<T, StoreError> {
+        let begun = Instant::now();
+        let outcome = self.try_run(command);
+        metrics::redis::requested(outcome_of(&outcome), begun.elapsed());
+        Ok(outcome??)
+    }
+
+    /// The inner result is that of Redis.
+    fn try_run<T>(&self, command: impl Fn(&mut Connection) -> RedisResult<T>) -> Result<RedisResult<T>, StoreError> {
         let attempt = || -> Result<RedisResult<T>, StoreError> {
             let mut pooled = self.connection()?;
             let left = time_budget::left_here(self.0.timeout);
@@ -284,11 +316,10 @@ impl RedisStore {
             }
             Ok(outcome)
         };
-        let outcome = match attempt()? {
-            Err(error) if error.is_connection_dropped() => attempt()?,
-            outcome => outcome,
-        };
-        Ok(outcome?)
+        match attempt()? {
+            Err(error) if error.is_connection_dropped() => attempt(),
+            outcome => Ok(outcome),
+        }
     }
 
     fn connection(&self) -> Result<r2d2::PooledConnection<ConnectionManager>, StoreError> {
@@ -297,7 +328,7 @@ impl RedisStore {
             return Err(StoreError::too_slow());
         }
         let Some(attempt) = self.0.breaker.attempt() else {
-            return Err(StoreError::new("Redis was not reachable a moment ago"));
+            return Err(StoreError::skipped());
         };
         let connection = self.0.connections.get_timeout(left);
         if connection.is_ok() {
@@ -331,6 +362,19 @@ impl RedisStore {
 
 fn place(RecordKind(kind): RecordKind, name: &RecordName) -> String {
     format!("{kind}:{}", name.as_str())
+}
+
+/// For the metrics.
+fn outcome_of<T>(outcome: &Result<RedisResult<T>, StoreError>) -> Outcome {
+    match outcome {
+        Ok(Ok(_)) => Outcome::Success,
+        Ok(Err(error)) if error.is_io_error() || error.is_timeout() || error.is_connection_dropped() => {
+            Outcome::Unreachable
+        }
+        Ok(Err(_)) => Outcome::Error,
+        Err(error) if error.is_skipped() => Outcome::Skipped,
+        Err(_) => Outcome::Unreachable,
+    }
 }
 
 /// A script for one key.
@@ -406,6 +450,7 @@ mod tests {
         let url = Some(RedisUrl::of_test(&format!("redis://127.0.0.1:{port}")));
         let settings = RedisSettings {
             url,
+            password_file: None,
             ca_file: None,
             timeout,
             key_prefix: "test".to_owned(),
