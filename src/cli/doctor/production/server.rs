@@ -97,6 +97,9 @@ fn tls(context: &DoctorContext) -> Vec<CheckResult> {
             "name the addresses of the proxies in server.trusted_proxies",
         )];
     }
+    if settings.server.tls.is_on() {
+        return vec![CheckResult::ok("the servers speak HTTPS (server.tls)")];
+    }
     if !proxies.is_empty() {
         return vec![CheckResult::ok(format!(
             "a reverse proxy terminates TLS: {} entries in server.trusted_proxies",
