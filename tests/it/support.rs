@@ -38,6 +38,7 @@ pub mod metrics;
 pub mod pgbouncer;
 pub mod raw_http;
 pub mod redis;
+pub mod role;
 pub mod system;
 pub mod tcp_proxy;
 pub mod web;
