@@ -204,8 +204,8 @@ fn what_is_not_a_healthy_answer_is_unhealthy() {
         (garbage, "did not answer in HTTP: invalid HTTP version"),
         (closing, "api: "),
         (elsewhere, "not alive (http://127.0.0.1:"),
-        (other, "/health/live answered 404)"),
-        (empty, "/health/live answered 204)"),
+        (other, ": 404 for /health/live)"),
+        (empty, ": 204 for /health/live)"),
     ] {
         let mut command = health(folder.path(), port, &[]);
         assert_unhealthy(&mut command, expected);
