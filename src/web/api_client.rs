@@ -4,7 +4,7 @@
 mod response;
 mod types;
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use actix_web::http::StatusCode;
 use moka::sync::Cache;
@@ -173,6 +173,8 @@ pub struct Correlation {
     pub request_id: String,
     /// The trace that the request is part of.
     pub trace: TraceContext,
+    /// The browser's address, if known. The API uses it if `server.trusted_proxies` there lists this site.
+    pub client: Option<IpAddr>,
 }
 
 impl ApiClient {
@@ -240,6 +242,9 @@ impl ApiClient {
             .header(trace::PARENT.as_str(), correlation.trace.next_traceparent());
         if let Some(state) = correlation.trace.state() {
             request = request.header(trace::STATE.as_str(), state);
+        }
+        if let Some(client) = correlation.client {
+            request = request.header("X-Forwarded-For", client.to_string());
         }
         if let Some(etag) = &call.if_match {
             request = request.header("If-Match", etag);

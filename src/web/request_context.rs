@@ -24,7 +24,7 @@ use super::{
     static_files::StaticFiles,
     templates::{Layout, LayoutAccount, Templates},
 };
-use crate::serve::{RequestId, TraceContext};
+use crate::serve::{RequestId, TraceContext, TrustedProxies};
 
 /// How long a page waits for the API when it only wants to know what to offer.
 const RIGHTS_TIMEOUT: Duration = Duration::from_secs(2);
@@ -68,9 +68,12 @@ impl RequestContext {
 
     /// Connects requests to the API with this request.
     pub fn correlation(&self) -> Correlation {
+        let peer = self.request.peer_addr().map(|peer| peer.ip());
+        let proxies = self.component::<TrustedProxies>().ok();
         Correlation {
             request_id: self.request_id(),
             trace: TraceContext::get_or_start(&self.request),
+            client: proxies.and_then(|proxies| proxies.client(peer, self.request.headers())),
         }
     }
 

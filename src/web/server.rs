@@ -2,7 +2,7 @@
 
 use std::{io, sync::Arc};
 
-use actix_web::{App, dev::ServerHandle, middleware::from_fn};
+use actix_web::{App, dev::ServerHandle, middleware::from_fn, web};
 
 use super::{
     certificate_watch::CertificateWatch,
@@ -15,10 +15,13 @@ use super::{
     state::AppState,
 };
 use crate::{
+    audit::AuditLog,
     config::Settings,
+    entra::ConfidentialClient,
     loopback::is_loopback,
     serve::{
-        self, ListenAddress, Listeners, Options, ShutdownHandle, UnixSocket, access_log, request_guard, request_id,
+        self, ListenAddress, Listeners, Options, ShutdownHandle, UnixSocket, access_log, exposure, request_guard,
+        request_id,
     },
 };
 
@@ -26,6 +29,9 @@ use crate::{
 pub struct Server {
     http: serve::Server,
     watch: CertificateWatch,
+    client: Arc<ConfidentialClient>,
+    audit: AuditLog,
+    fingerprint: String,
 }
 
 impl Server {
@@ -66,6 +72,7 @@ impl Server {
         log::info!("the site authenticates with {}", state.client.credential().name());
         let client = Arc::clone(&state.client);
         let watch = CertificateWatch::start(client, &settings.client).map_err(StartError::Threads)?;
+        let (client, audit) = (Arc::clone(&state.client), state.audit.log().clone());
         // Middleware wraps inside out: a request meets the last one first.
         let application = move || {
             App::new()
@@ -87,7 +94,19 @@ impl Server {
             tls: None,
         };
         let http = serve::server::listen(listeners, &options, application).map_err(StartError::Socket)?;
-        Ok(Self { http, watch })
+        exposure::warn(
+            "serve-client",
+            http.addresses(),
+            &settings.server,
+            options.tls.is_some(),
+        );
+        Ok(Self {
+            http,
+            watch,
+            client,
+            audit,
+            fingerprint: settings.fingerprint.clone(),
+        })
     }
 
     /// Where the site listens.
@@ -115,9 +134,20 @@ impl Server {
     /// # Errors
     /// When the sockets fail.
     pub async fn run(self) -> io::Result<()> {
-        let Self { http, watch } = self;
+        let Self {
+            http,
+            watch,
+            client,
+            audit,
+            fingerprint,
+        } = self;
+        audit.record_start(fingerprint);
+        client.record_credential_in_use();
         let served = http.run().await;
         drop(watch);
+        web::block(move || audit.record_stop())
+            .await
+            .map_err(io::Error::other)?;
         served
     }
 }
