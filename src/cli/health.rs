@@ -75,7 +75,7 @@ impl ServedRole {
         let keys = ["host", "port", "socket_path"].map(|key| format!("{}.{key}", self.name()));
         error.kind == ConfigErrorKind::UnreadableFile
             || keys.contains(&error.setting)
-            || error.setting == "server.tls.cert_path"
+            || error.setting.starts_with("server.tls.")
     }
 
     fn target(self, settings: &Settings) -> Result<Target, String> {
@@ -96,7 +96,7 @@ impl ServedRole {
                 "{name}.port is 0, so that the server has another port at each start: pass its port with --set {name}.port=PORT"
             ));
         }
-        Ok(Target::tcp(host, port, false))
+        Ok(Target::tcp(host, port, settings.server.tls.is_on()))
     }
 }
 
