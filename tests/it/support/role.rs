@@ -21,7 +21,7 @@ use super::{
 
 /// The process, killed when dropped.
 pub struct RoleProcess {
-    pub running: Running,
+    _running: Running,
     pub settings: Settings,
     pub folder: TempDir,
     idp: TestServer,
@@ -78,7 +78,7 @@ impl RoleProcess {
         let metrics = running.url_after("metrics on");
         let url = running.url_after("listening on");
         Self {
-            running,
+            _running: running,
             settings,
             folder,
             idp,
