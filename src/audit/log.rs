@@ -22,6 +22,7 @@ use crate::{
     background,
     config::{AuditSettings, Role},
     hint::Hint,
+    metrics::{Observation, audit},
     trusted_file::TrustedFileError,
 };
 
@@ -91,6 +92,7 @@ pub struct AuditLog(Option<Arc<Handle>>);
 /// Dropping it closes the trail.
 struct Handle {
     queue: Arc<Queue>,
+    _metrics: Observation,
 }
 
 impl Drop for Handle {
@@ -155,7 +157,12 @@ impl AuditLog {
         };
         let thread = background::spawn_restarting("audit", move || writer.run());
         thread.map_err(|error| failed(Reason::Thread(error)))?;
-        Ok(Self(Some(Arc::new(Handle { queue }))))
+        let observed = Arc::clone(&queue);
+        let metrics = audit::observe(move || observed.trail_state());
+        Ok(Self(Some(Arc::new(Handle {
+            queue,
+            _metrics: metrics,
+        }))))
     }
 
     /// Whether events are written anywhere.

@@ -34,6 +34,8 @@ url = "postgres://blog@db.invalid/blog?sslmode=verify-full"
 connect_timeout_seconds = 2
 [log]
 format = "json"
+[metrics]
+enabled = true
 [audit]
 path = "audit.jsonl"
 "#;
@@ -124,6 +126,7 @@ fn a_good_deployment_meets_every_line_and_each_bad_setting_breaks_its_line_alone
         ("production_log", "warning", "log.level=off"),
         ("production_log", "warning", "log.format=text"),
         ("production_audit", "warning", "audit.path="),
+        ("production_metrics", "warning", "metrics.enabled=false"),
         ("production_drain", "warning", "server.drain_seconds=0"),
         ("production_https", "failed", "client.public_url=http://localhost:5000"),
         ("production_expiry", "warning", "client.expiry_warning_days=7,1"),

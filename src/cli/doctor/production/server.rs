@@ -29,6 +29,12 @@ pub fn checks() -> Vec<Check> {
             tls,
         ),
         check("production_log", "Log", &["log.level", "log.format"], log),
+        check(
+            "production_metrics",
+            "Metrics",
+            &["metrics.enabled", "metrics.host"],
+            metrics,
+        ),
         check("production_audit", "Audit trail", &["audit.path"], audit),
         check("production_drain", "Drain", &["server.drain_seconds"], drain),
         check("production_account", "Account", &[], account),
@@ -165,6 +171,22 @@ fn audit(context: &DoctorContext) -> Vec<CheckResult> {
             "a file or stdout in audit.path",
             "set audit.path, for example to /var/log/blogctl/audit-{role}.jsonl, or to stdout in a container",
         ),
+    }]
+}
+
+fn metrics(context: &DoctorContext) -> Vec<CheckResult> {
+    let metrics = &context.settings.metrics;
+    vec![if metrics.enabled {
+        CheckResult::ok(format!(
+            "on {}:{}; only the scraper may reach it",
+            metrics.host, metrics.port
+        ))
+    } else {
+        CheckResult::warning(
+            "off: no alert can fire",
+            "a scraper, and alerts for certificates, sign-ins, errors and the database",
+            "set metrics.enabled = true, and metrics.host to an address that only the scraper reaches",
+        )
     }]
 }
 
