@@ -147,7 +147,7 @@ impl Settings {
     /// in the list.
     pub fn load_leniently(sources: &Sources, role: Role) -> (Loaded, Vec<ConfigError>) {
         let declarations: Vec<&'static Declaration> = SECTIONS.iter().flat_map(|section| section.settings).collect();
-        let collected = Collected::from_sources(sources, &declarations);
+        let collected = Collected::from_sources(sources, &declarations, role);
         let mut loader = Loader::new(collected, declarations);
         let server = ServerSettings::read(&mut loader);
         let mut settings = Self {

@@ -21,6 +21,8 @@
 //! | [`serve`] | what every server does: listen, limit, log, shut down |
 //! | [`audit`] | the audit trail: events as a chain of lines, and their verification |
 //! | [`outbound`] | HTTP agents for requests to other servers; the only room that reads the proxy variables |
+//! | `systemd` | sockets from systemd, readiness and watchdog notifications |
+//! | `probe` | asks a server of this machine for its health |
 //! | [`metrics`] | what happened and what is now, for Prometheus; uses no other room |
 //! | [`config`] | the settings; the only room that reads them from the environment |
 //!
@@ -54,9 +56,11 @@ pub mod idp;
 mod loopback;
 pub mod metrics;
 pub mod outbound;
+mod probe;
 pub mod registration;
 pub mod serve;
 mod single_flight;
+mod systemd;
 mod trusted_file;
 mod user_key;
 pub mod vault;

@@ -9,6 +9,7 @@ mod connection_data;
 pub(crate) mod content_coding;
 pub(crate) mod cookie_header;
 pub(crate) mod descriptors;
+pub(crate) mod exposure;
 mod framing;
 mod gate;
 pub(crate) mod listen;

@@ -338,8 +338,8 @@ resource api 'Microsoft.App/containerApps@2026-07-01' = {
                 path: '/health/live'
                 port: 8000
               }
-              periodSeconds: 2
-              failureThreshold: 30
+              periodSeconds: 5
+              failureThreshold: 10
             }
             {
               type: 'Liveness'
@@ -371,6 +371,16 @@ resource api 'Microsoft.App/containerApps@2026-07-01' = {
             http: {
               metadata: {
                 concurrentRequests: '100'
+              }
+            }
+          }
+          {
+            name: 'cpu'
+            custom: {
+              type: 'cpu'
+              metadata: {
+                type: 'Utilization'
+                value: '70'
               }
             }
           }
@@ -461,8 +471,8 @@ resource site 'Microsoft.App/containerApps@2026-07-01' = {
                 path: '/health/live'
                 port: 5000
               }
-              periodSeconds: 2
-              failureThreshold: 30
+              periodSeconds: 5
+              failureThreshold: 10
             }
             {
               type: 'Liveness'
@@ -506,6 +516,16 @@ resource site 'Microsoft.App/containerApps@2026-07-01' = {
             http: {
               metadata: {
                 concurrentRequests: '50'
+              }
+            }
+          }
+          {
+            name: 'cpu'
+            custom: {
+              type: 'cpu'
+              metadata: {
+                type: 'Utilization'
+                value: '70'
               }
             }
           }

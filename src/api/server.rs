@@ -34,7 +34,7 @@ use crate::{
     hint::Hint,
     serve::{
         self, ListenAddress, ListenError, Listeners, Options, RequestAudit, ShutdownHandle, TrustedProxies, UnixSocket,
-        access_log, request_guard, request_id,
+        access_log, exposure, request_guard, request_id,
     },
 };
 
@@ -164,6 +164,7 @@ impl Server {
                 .wrap(from_fn(request_id::assign))
         })
         .map_err(StartError::Socket)?;
+        exposure::warn("serve-api", http.addresses(), &settings.server, options.tls.is_some());
         Ok(Self {
             http,
             database,

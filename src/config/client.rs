@@ -44,7 +44,8 @@ section! {
         /// Address that the web site listens on.
         pub host: String = "127.0.0.1".to_owned(), text(A_HOST, host);
 
-        /// Port that the web site listens on. 0 picks a free one.
+        /// Port that the web site listens on. 0 picks a free one. `PORT` and `WEBSITES_PORT`, as platforms set them, set
+        /// it for `serve-client` and `health`: [sockets.md](sockets.md#port-and-websites_port).
         #[alias(FLASK_PORT)]
         pub port: u16 = 5000;
 

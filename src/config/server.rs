@@ -66,7 +66,7 @@ section! {
         pub max_connections: usize = 10_000, number(1..=MAX_CONNECTIONS);
 
         /// Most connections at once from one address (IPv6: from one /64 network). Does not apply to
-        /// `server.trusted_proxies`, nor to Unix sockets.
+        /// `server.trusted_proxies`, nor to Unix sockets. Beyond it, addresses of this machine can still get `/health…`.
         pub max_connections_per_address: usize = 5_000, number(1..=MAX_CONNECTIONS);
 
         /// Most MiB of request bodies that a server receives at the same time. Beyond it: 503 `overloaded` with

@@ -20,7 +20,8 @@ use crate::{
     entra::ConfidentialClient,
     loopback::is_loopback,
     serve::{
-        self, ListenAddress, Listeners, Options, ShutdownHandle, UnixSocket, access_log, request_guard, request_id,
+        self, ListenAddress, Listeners, Options, ShutdownHandle, UnixSocket, access_log, exposure, request_guard,
+        request_id,
     },
 };
 
@@ -93,6 +94,12 @@ impl Server {
             tls: None,
         };
         let http = serve::server::listen(listeners, &options, application).map_err(StartError::Socket)?;
+        exposure::warn(
+            "serve-client",
+            http.addresses(),
+            &settings.server,
+            options.tls.is_some(),
+        );
         Ok(Self {
             http,
             watch,

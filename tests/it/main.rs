@@ -24,6 +24,7 @@ mod entra;
 mod fuzz;
 mod hostile;
 mod idp;
+mod listening;
 mod logs;
 mod metrics;
 mod migrate;

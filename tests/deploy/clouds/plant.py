@@ -28,6 +28,7 @@ AZURE = [
     ("main.bicep", "^    redisSku: redisSku$", "    redisSize: redisSku"),
     ("main.bicep", "secretRef: 'database-url'", "secretRef: 'database'"),
     ("main.bicep", "port: 8000", "port: 8001"),
+    ("main.bicep", "failureThreshold: 10", "failureThreshold: 30"),
     ("main.bicep", "path: '/health/ready'", "path: '/health/live'"),
     ("main.bicep", "gracePeriod = .*", "gracePeriod = drainSeconds"),
     ("main.bicep", "external: false", "external: true"),
