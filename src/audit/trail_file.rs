@@ -202,7 +202,7 @@ impl TrailFile {
 fn read_state(state: &File) -> Option<Head> {
     let mut bytes = Vec::new();
     let limit = u64::try_from(STATE_BYTES).unwrap_or(u64::MAX);
-    (&*state).take(limit).read_to_end(&mut bytes).ok()?;
+    state.take(limit).read_to_end(&mut bytes).ok()?;
     // A file that was tampered with must not make the next lines invalid.
     serde_json::from_slice(&bytes)
         .ok()

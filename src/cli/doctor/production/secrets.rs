@@ -111,7 +111,7 @@ fn files(context: &DoctorContext) -> Vec<CheckResult> {
     if found.is_empty() {
         vec![CheckResult::ok("no other user can read keys or settings")]
     } else {
-        found.into_iter().map(failure).collect()
+        found.iter().map(|seen| failure(seen)).collect()
     }
 }
 
@@ -122,7 +122,7 @@ fn readable_by_others(path: &Path) -> Option<String> {
     (mode & OTHERS != 0).then(|| format!("{} has mode {mode:04o}", path.display()))
 }
 
-fn failure(seen: String) -> CheckResult {
+fn failure(seen: &str) -> CheckResult {
     CheckResult::failed(
         format!("{seen}: every user of this machine can read it"),
         "only the account of the service",
