@@ -23,11 +23,13 @@ use crate::{
         self, ListenAddress, Listeners, Options, ShutdownHandle, UnixSocket, access_log, exposure, request_guard,
         request_id,
     },
+    tls::{Https, HttpsRole, ServedCertificate},
 };
 
 /// A server that listens, but does not serve yet.
 pub struct Server {
     http: serve::Server,
+    https: Option<Https>,
     watch: CertificateWatch,
     client: Arc<ConfidentialClient>,
     audit: AuditLog,
@@ -70,6 +72,8 @@ impl Server {
             log::warn!("{public_url} is plain http: an attacker on the network path can take over sessions");
         }
         log::info!("the site authenticates with {}", state.client.credential().name());
+        let role = HttpsRole::Site(public_url.clone());
+        let https = Https::start(settings, &settings.client.host, &role)?;
         let client = Arc::clone(&state.client);
         let watch = CertificateWatch::start(client, &settings.client).map_err(StartError::Threads)?;
         let (client, audit) = (Arc::clone(&state.client), state.audit.log().clone());
@@ -91,7 +95,7 @@ impl Server {
             name: "serve-client",
             workers: serve::workers(&settings.server),
             settings: &settings.server,
-            tls: None,
+            tls: https.as_ref().map(Https::tls),
         };
         let http = serve::server::listen(listeners, &options, application).map_err(StartError::Socket)?;
         exposure::warn(
@@ -102,6 +106,7 @@ impl Server {
         );
         Ok(Self {
             http,
+            https,
             watch,
             client,
             audit,
@@ -117,6 +122,16 @@ impl Server {
     /// The port that the site listens on; 0 if it listens on Unix sockets only.
     pub fn port(&self) -> u16 {
         self.http.port()
+    }
+
+    /// The port for plain HTTP, if `server.tls.redirect_port` is set.
+    pub fn plain_http_port(&self) -> Option<u16> {
+        self.https.as_ref().and_then(Https::plain_http_port)
+    }
+
+    /// The certificate of HTTPS, if the site speaks it.
+    pub fn served_certificate(&self) -> Option<ServedCertificate> {
+        self.https.as_ref().map(Https::served_certificate)
     }
 
     /// A handle that stops the server from another task.
@@ -136,6 +151,7 @@ impl Server {
     pub async fn run(self) -> io::Result<()> {
         let Self {
             http,
+            https,
             watch,
             client,
             audit,
@@ -143,7 +159,10 @@ impl Server {
         } = self;
         audit.record_start(fingerprint);
         client.record_credential_in_use();
-        let served = http.run().await;
+        let served = match https {
+            Some(https) => https.serve(http).await,
+            None => http.run().await,
+        };
         drop(watch);
         web::block(move || audit.record_stop())
             .await

@@ -7,8 +7,8 @@ use crate::{
     audit::AuditError,
     entra::{ProviderError, confidential_client::SignInError},
     hint::Hint,
-    outbound::OutboundError,
     serve::ListenError,
+    tls::TlsError,
 };
 
 /// Why the site does not start.
@@ -18,6 +18,9 @@ pub enum StartError {
     /// It cannot listen.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// HTTPS cannot be set up.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// It listens on a Unix socket only, so that no port suggests how browsers reach it.
     #[error(
         "the site listens on a Unix socket, and neither client.public_url nor client.redirect_uri says how browsers reach it"
@@ -32,9 +35,6 @@ pub enum StartError {
     /// The Entra ID client cannot be created, because its certificate cannot be used.
     #[error(transparent)]
     Client(#[from] SignInError),
-    /// The CA file for requests to the API cannot be used.
-    #[error(transparent)]
-    Outbound(#[from] OutboundError),
     /// The Redis settings cannot be used.
     #[error(transparent)]
     Redis(#[from] RedisSetupError),
@@ -60,6 +60,7 @@ impl StartError {
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::Listen(error) => return error.hint("client.port"),
+            Self::Tls(error) => return Hint::hint(error).map(Cow::into_owned),
             Self::NoPublicUrl => {
                 "set client.public_url to the address of the reverse proxy, such as https://blog.example.com"
             }
@@ -69,9 +70,6 @@ impl StartError {
             Self::Audit(error) => return Hint::hint(error).map(Cow::into_owned),
             Self::Client(SignInError::Credential(error)) => return Some(error.hint()),
             Self::Provider(_) | Self::Client(_) => "see entra.tenant_id, entra.authority_host and entra.ca_file",
-            Self::Outbound(_) => {
-                "entra.ca_file is a PEM file with the certificates to trust in addition to the system's"
-            }
             Self::Redis(_) => "see redis.url and redis.ca_file, a PEM file with the certificates to trust",
             Self::Header(_) => "see client.public_url and entra.authority_host",
             Self::Template(_) | Self::Socket(_) | Self::Threads(_) => return None,

@@ -35,5 +35,6 @@ mod secrets;
 mod seed;
 mod settings_files;
 mod support;
+mod tls;
 mod token;
 mod web;
