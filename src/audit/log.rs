@@ -2,6 +2,7 @@
 
 use std::{
     borrow::Cow,
+    fmt,
     fs::File,
     io,
     os::fd::AsFd as _,
@@ -88,6 +89,12 @@ pub struct AuditStatus {
 /// Records events. Cheap to clone. Without `audit.path`, it drops them.
 #[derive(Clone, Default)]
 pub struct AuditLog(Option<Arc<Handle>>);
+
+impl fmt::Debug for AuditLog {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(if self.is_on() { "AuditLog(on)" } else { "AuditLog(off)" })
+    }
+}
 
 /// Dropping it closes the trail.
 struct Handle {

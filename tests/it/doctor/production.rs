@@ -93,6 +93,14 @@ fn a_good_deployment_meets_every_line_and_each_bad_setting_breaks_its_line_alone
         };
         assert_eq!(status, expected, "{name}: {seen}");
     }
+    let tls = checked(
+        folder.path(),
+        &["server.tls.cert_path=client.pem", "server.trusted_proxies=10.0.0.0/8"],
+    );
+    assert_eq!(
+        tls["production_tls"],
+        ("ok".to_owned(), "server.tls: the servers speak HTTPS only".to_owned())
+    );
     let folder = folder.path();
     let rows = [
         ("production_environment", "failed", "server.environment=development"),

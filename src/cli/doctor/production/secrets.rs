@@ -10,6 +10,7 @@ const SECRETS: &[(&str, &str)] = &[
     ("client.cookie_key", "client.cookie_key_file"),
     ("client.key_passphrase", "client.key_passphrase_file"),
     ("client.key_base64", "client.key_path"),
+    ("server.tls.key_passphrase", "server.tls.key_passphrase_file"),
 ];
 
 /// Permission bits of users who are neither owner nor group.
@@ -85,6 +86,9 @@ fn shows_password(entry: &Entry) -> bool {
 fn files(context: &DoctorContext) -> Vec<CheckResult> {
     let (client, credentials) = (&context.settings.client, context.settings.client.credentials());
     let mut paths: Vec<&Path> = Vec::new();
+    let tls = &context.settings.server.tls;
+    let tls_files = [&tls.cert_path, &tls.key_path, &tls.key_passphrase_file];
+    paths.extend(tls_files.into_iter().filter_map(Option::as_deref));
     if context.client {
         for credential in &credentials {
             if let CredentialSettings::File(certificate) = credential {

@@ -25,7 +25,13 @@ pub fn checks() -> Vec<Check> {
         check(
             "production_tls",
             "TLS",
-            &["server.trusted_proxies", "client.host", "api.host"],
+            &[
+                "server.trusted_proxies",
+                "client.host",
+                "api.host",
+                "server.tls.cert_path",
+                "server.tls.acme.directory",
+            ],
             tls,
         ),
         check("production_log", "Log", &["log.level", "log.format"], log),
@@ -102,6 +108,9 @@ fn tls(context: &DoctorContext) -> Vec<CheckResult> {
             "only the networks of the reverse proxies",
             "name the addresses of the proxies in server.trusted_proxies",
         )];
+    }
+    if settings.server.tls.is_on() {
+        return vec![CheckResult::ok("server.tls: the servers speak HTTPS only")];
     }
     if !proxies.is_empty() {
         return vec![CheckResult::ok(format!(
