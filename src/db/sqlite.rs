@@ -129,7 +129,7 @@ impl SqliteDatabase {
                     }
                     Connection::Postgres(_) => Ok(()),
                 },
-                |_| (),
+                |()| (),
             )
             .await?;
         }
