@@ -29,6 +29,7 @@ mod secret_text;
 mod section;
 mod server;
 mod sources;
+mod telemetry;
 mod text_file;
 mod validate;
 mod value;
@@ -59,6 +60,7 @@ pub use secret_text::{SecretKind, secret_kind};
 pub use section::{Declaration, Section};
 pub use server::{Environment, ServerSettings};
 pub use sources::{DEFAULT_FILE, FILE_VARIABLE, Flag, Origin, Sources, variable_of};
+pub use telemetry::{Compression, OtlpHeaders, Ratio, TelemetrySettings};
 pub use text_file::text_in;
 pub use validate::{A_REDIRECT_PATH, redirect_path, weakness};
 
@@ -76,6 +78,7 @@ pub const SECTIONS: &[Section] = &[
     ApiSettings::SECTION,
     DatabaseSettings::SECTION,
     LogSettings::SECTION,
+    TelemetrySettings::SECTION,
     IdpSettings::SECTION,
 ];
 
@@ -98,6 +101,8 @@ pub struct Settings {
     pub database: DatabaseSettings,
     /// `[log]`
     pub log: LogSettings,
+    /// `[telemetry]`
+    pub telemetry: TelemetrySettings,
     /// `[idp]`
     pub idp: IdpSettings,
 }
@@ -142,6 +147,7 @@ impl Settings {
             api: ApiSettings::read(&mut loader),
             database: DatabaseSettings::read(&mut loader),
             log: LogSettings::read(&mut loader),
+            telemetry: TelemetrySettings::load(&mut loader),
             idp: IdpSettings::load(&mut loader),
             server,
         };

@@ -18,7 +18,9 @@
 //! | [`blog`] | what a post and a user are, and who may do what |
 //! | [`db`] | the database; the only room with SQL |
 //! | [`serve`] | what every server does: listen, limit, log, shut down |
+//! | [`telemetry`] | sends the spans of a server to a collector |
 //! | [`outbound`] | HTTP agents for requests to other servers; the only room that reads the proxy variables |
+//! | [`trace`] | the request that a thread works for: its id, its trace, and the spans of that trace |
 //! | [`config`] | the settings; the only room that reads them from the environment |
 //!
 //! The files between them: `atomic_file` replaces a file atomically, `background` starts threads whose panics are
@@ -51,6 +53,8 @@ pub mod outbound;
 pub mod registration;
 pub mod serve;
 mod single_flight;
+pub mod telemetry;
+pub mod trace;
 mod trusted_file;
 mod user_key;
 pub mod vault;

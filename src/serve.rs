@@ -21,7 +21,7 @@ pub(crate) mod server;
 pub(crate) mod shutdown;
 mod socket;
 pub(crate) mod static_file;
-pub(crate) mod trace;
+mod tracing;
 mod workers;
 
 pub use client_address::{Source, TrustedProxies};
@@ -30,5 +30,5 @@ pub use request_error::RequestError;
 pub use request_id::RequestId;
 pub use server::{Options, Server, ShutdownHandle};
 pub use static_file::StaticFile;
-pub use trace::TraceContext;
+pub use tracing::Tracing;
 pub use workers::workers;

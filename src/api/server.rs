@@ -31,8 +31,14 @@ use crate::{
     db::{self, Database, DatabaseUrl, DbError},
     entra::{AccessTokenValidator, Authority, Provider, ProviderError},
     hint::Hint,
-    serve::{self, ListenError, Options, ShutdownHandle, TrustedProxies, access_log, request_guard, request_id},
+    serve::{
+        self, ListenError, Options, ShutdownHandle, Tracing, TrustedProxies, access_log, request_guard, request_id,
+    },
+    telemetry::{Telemetry, TelemetryError},
 };
+
+/// `service.name` of the spans, unless the settings have another one.
+const SERVICE: &str = "blogctl-api";
 
 /// Why the server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +68,9 @@ pub enum StartError {
     /// The database cannot be opened or queried.
     #[error(transparent)]
     Database(#[from] DbError),
+    /// Spans cannot be sent.
+    #[error(transparent)]
+    Telemetry(#[from] TelemetryError),
     /// Migrations are pending, and `database.migrate_at_start` is off.
     #[error("the database has pending migrations; run blogctl migrate run")]
     PendingMigrations,
@@ -76,7 +85,7 @@ impl Hint for StartError {
             Self::CorsOrigin(invalid) => Some(invalid.error.hint()),
             Self::PendingMigrations => Some("set database.migrate_at_start = true to apply them at each start"),
             Self::Database(error) => return error.hint(),
-            Self::Socket(_) | Self::Provider(_) | Self::Description(_) => None,
+            Self::Socket(_) | Self::Provider(_) | Self::Description(_) | Self::Telemetry(_) => None,
         };
         hint.map(Cow::Borrowed)
     }
@@ -87,6 +96,7 @@ pub struct Server {
     http: serve::Server,
     database: Database,
     validator: Arc<AccessTokenValidator>,
+    telemetry: Telemetry,
 }
 
 impl Server {
@@ -107,6 +117,7 @@ impl Server {
         let validator = Arc::new(validator(settings)?);
         let database = open(&settings.database)?;
         database.prepare(serve::workers(&settings.server))?;
+        let telemetry = Telemetry::start(&settings.telemetry, settings.entra.ca_file.as_deref(), SERVICE)?;
 
         let state = AppState {
             blog: web::Data::new(Blog::new(database.clone())),
@@ -122,6 +133,7 @@ impl Server {
             settings: web::Data::new(settings.api.clone()),
             metadata: web::Data::new(MetadataDocument::new(&metadata(settings)?).map_err(StartError::Description)?),
             description: web::Data::new(Description::new(&settings.api).map_err(StartError::Description)?),
+            tracing: web::Data::new(Tracing::new(telemetry.tracer(), settings)),
         };
         let (docs, database_deadline) = (settings.api.docs, settings.database.deadline);
         // The middleware that is added last sees a request first.
@@ -153,6 +165,7 @@ impl Server {
             http,
             database,
             validator,
+            telemetry,
         })
     }
 
@@ -180,11 +193,16 @@ impl Server {
             http,
             database,
             validator,
+            telemetry,
         } = self;
         let key_watch = KeyWatch::start(validator)?;
         let served = http.run().await;
         drop(key_watch);
-        web::block(move || database.close()).await.map_err(io::Error::other)?;
+        let close = move || {
+            database.close();
+            telemetry.stop();
+        };
+        web::block(close).await.map_err(io::Error::other)?;
         served
     }
 }
@@ -202,6 +220,7 @@ struct AppState {
     settings: web::Data<ApiSettings>,
     metadata: web::Data<MetadataDocument>,
     description: web::Data<Description>,
+    tracing: web::Data<Tracing>,
 }
 
 impl AppState {
@@ -216,7 +235,8 @@ impl AppState {
             .app_data(self.names.clone())
             .app_data(self.settings.clone())
             .app_data(self.metadata.clone())
-            .app_data(self.description.clone());
+            .app_data(self.description.clone())
+            .app_data(self.tracing.clone());
     }
 }
 

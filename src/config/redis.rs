@@ -61,6 +61,14 @@ impl RedisUrl {
         self.0.expose_secret()
     }
 
+    /// The host, without user, password and port.
+    pub fn host(&self) -> String {
+        Url::parse(self.expose())
+            .ok()
+            .and_then(|url| url.host_str().map(str::to_owned))
+            .unwrap_or_default()
+    }
+
     /// Whether the connection uses TLS or stays on this machine.
     pub fn is_private(&self) -> bool {
         Url::parse(self.expose()).is_ok_and(|url| url.scheme() == "rediss" || is_loopback(&url))

@@ -32,7 +32,10 @@ use self::{
     workers::{Job, Workers},
 };
 use super::{DbError, Work, WorkError, WorkValue, deadline};
-use crate::config::DatabaseSettings;
+use crate::{
+    config::DatabaseSettings,
+    trace::{self, Scope},
+};
 
 /// How long the readiness probe may take, connecting included.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -153,10 +156,11 @@ impl PostgresDatabase {
             })
             .await?;
         let (reply, answer) = oneshot::channel();
+        let scope = Scope::current();
         let job: Job = Box::new(move |slot| {
             // A read whose client has gone is not needed; a write is done all the same.
             let is_needed = kind == WorkKind::Write || !reply.is_closed();
-            let outcome = is_needed.then(|| work(slot));
+            let outcome = is_needed.then(|| trace::within(scope, || work(slot)));
             Box::new(move || {
                 if let Some(outcome) = outcome {
                     let _ = reply.send(outcome);

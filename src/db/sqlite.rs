@@ -22,7 +22,7 @@ use diesel::sqlite::SqliteConnection;
 
 pub(super) use self::search_index::{index_pending as index_pending_posts, is_behind as is_search_index_behind};
 use self::{file::DatabaseFile, long_reads::LongReads, searches::Searches, short_reads::ShortReads, writer::Writer};
-use super::{Connection, DbError, WorkError, WorkValue, deadline, work::WorkOnce};
+use super::{Connection, DbError, WorkError, WorkValue, deadline, span::carry, work::WorkOnce};
 use crate::config::DatabaseSettings;
 
 /// Indexing steps before a search: some thirty milliseconds of work.
@@ -89,17 +89,17 @@ impl SqliteDatabase {
 
     /// See [`super::Database::read_long`].
     pub async fn read_long<T: WorkValue, E: WorkError>(&self, work: impl WorkOnce<T, E>) -> Result<T, E> {
-        self.long_reads.run(deadline::until(self.deadline), work).await
+        self.long_reads.run(deadline::until(self.deadline), carry(work)).await
     }
 
     /// See [`super::Database::write`].
     pub async fn write<T: WorkValue, E: WorkError>(&self, work: impl WorkOnce<T, E>) -> Result<T, E> {
-        self.writer.run(deadline::until(self.deadline), work).await
+        self.writer.run(deadline::until(self.deadline), carry(work)).await
     }
 
     /// Searches after the index has caught up.
     pub async fn search<T: WorkValue, E: WorkError>(&self, work: impl WorkOnce<T, E>) -> Result<T, E> {
-        self.searches.run(self.catch_up(), work).await
+        self.searches.run(self.catch_up(), carry(work)).await
     }
 
     /// Lets the full-text index catch up with the writes of all processes. After a burst of writes it catches up only

@@ -20,7 +20,8 @@ use super::{
 };
 use crate::{
     entra::{ClaimsChallenge, confidential_client::SignInError},
-    serve::{TraceContext, request_id, trace},
+    outbound::PropagateTrace,
+    serve::request_id,
 };
 use response::ApiResponse;
 pub use response::Forbidden;
@@ -137,7 +138,8 @@ pub struct ApiClient {
 pub struct UserApi {
     client: Arc<ApiClient>,
     ticket: Ticket,
-    correlation: Correlation,
+    /// Of the request to the site, in the logs of both servers.
+    request_id: String,
 }
 
 /// One request, without the access token.
@@ -166,15 +168,6 @@ impl Call {
     }
 }
 
-/// Ties a call to the request that it serves, in the logs of both servers.
-#[derive(Debug, Clone)]
-pub struct Correlation {
-    /// See [`crate::serve::RequestId`].
-    pub request_id: String,
-    /// The trace that the request is part of.
-    pub trace: TraceContext,
-}
-
 impl ApiClient {
     /// A client for the API at `base`. The timeout of `agent` limits each request.
     pub fn new(agent: ureq::Agent, base: &Url, tokens: Arc<AccessTokens>, pools: Arc<BlockingPools>) -> Self {
@@ -191,11 +184,11 @@ impl ApiClient {
     }
 
     /// The API on behalf of a signed-in user.
-    pub fn on_behalf_of(self: &Arc<Self>, ticket: Ticket, correlation: Correlation) -> UserApi {
+    pub fn on_behalf_of(self: &Arc<Self>, ticket: Ticket, request_id: String) -> UserApi {
         UserApi {
             client: Arc::clone(self),
             ticket,
-            correlation,
+            request_id,
         }
     }
 
@@ -229,18 +222,15 @@ impl ApiClient {
         self.rights.get(ticket)
     }
 
-    fn send(&self, token: &SecretString, correlation: &Correlation, call: &Call) -> Result<ApiResponse, ApiError> {
+    fn send(&self, token: &SecretString, request_id: &str, call: &Call) -> Result<ApiResponse, ApiError> {
         let body = call.body.as_ref().map(ToString::to_string);
         let mut request = http::Request::builder()
+            .extension(PropagateTrace)
             .method(call.method)
             .uri(format!("{}{}", self.base, call.path))
             .header("Authorization", format!("Bearer {}", token.expose_secret()))
             .header("Accept", "application/json")
-            .header(request_id::HEADER.as_str(), &correlation.request_id)
-            .header(trace::PARENT.as_str(), correlation.trace.next_traceparent());
-        if let Some(state) = correlation.trace.state() {
-            request = request.header(trace::STATE.as_str(), state);
-        }
+            .header(request_id::HEADER.as_str(), request_id);
         if let Some(etag) = &call.if_match {
             request = request.header("If-Match", etag);
         }
@@ -345,7 +335,7 @@ impl UserApi {
     async fn call(&self, call: Call) -> Result<ApiResponse, ApiError> {
         let result = self.call_with_token(&Arc::new(call)).await;
         if let Err(error) = &result {
-            log::info!(request_id = self.correlation.request_id, trace_id = self.correlation.trace.trace_id(); "API call: {error}");
+            log::info!(request_id = self.request_id; "API call: {error}");
         }
         result
     }
@@ -356,7 +346,7 @@ impl UserApi {
         let token = tokens.valid(&self.ticket).await?;
         let mut response = self.send(token.clone(), call).await?;
         if response.status == StatusCode::UNAUTHORIZED && response.challenge.is_none() {
-            log::info!(request_id = self.correlation.request_id, trace_id = self.correlation.trace.trace_id(); "the API rejected an access token; refreshing it");
+            log::info!(request_id = self.request_id; "the API rejected an access token; refreshing it");
             let token = tokens.replace_rejected(&self.ticket, token).await?;
             response = self.send(token, call).await?;
         }
@@ -367,11 +357,11 @@ impl UserApi {
     }
 
     async fn send(&self, token: SecretString, call: &Arc<Call>) -> Result<ApiResponse, ApiError> {
-        let (client, correlation, call) = (Arc::clone(&self.client), self.correlation.clone(), Arc::clone(call));
+        let (client, request_id, call) = (Arc::clone(&self.client), self.request_id.clone(), Arc::clone(call));
         self.client
             .pools
             .api
-            .run(move || client.send(&token, &correlation, &call))
+            .run(move || client.send(&token, &request_id, &call))
             .await?
     }
 }

@@ -13,6 +13,8 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
 };
 
+use crate::trace;
+
 /// Most requests that wait for a thread of one pool.
 const MAX_WAITING: usize = 256;
 
@@ -98,11 +100,11 @@ impl BlockingPool {
             Err(_) => self.wait_for_thread().await?,
         };
         let threads = self.threads.as_ref().ok_or(PoolError::Aborted(self.target))?;
-        let work = move || {
+        let work = trace::carry(move || {
             let outcome = work();
             drop(free);
             outcome
-        };
+        });
         threads
             .spawn_blocking(work)
             .await
@@ -114,10 +116,10 @@ impl BlockingPool {
         let (Ok(free), Some(threads)) = (Arc::clone(&self.free).try_acquire_owned(), &self.threads) else {
             return false;
         };
-        threads.spawn_blocking(move || {
+        threads.spawn_blocking(trace::carry(move || {
             let _free = free;
             work();
-        });
+        }));
         true
     }
 

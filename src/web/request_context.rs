@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use super::{
     addresses::Addresses,
-    api_client::{ApiClient, Correlation, Rights, UserApi},
+    api_client::{ApiClient, Rights, UserApi},
     csrf_token,
     error::{ErrorKind, PageError},
     session::{Account, TypedSession},
@@ -24,7 +24,7 @@ use super::{
     static_files::StaticFiles,
     templates::{Layout, LayoutAccount, Templates},
 };
-use crate::serve::{RequestId, TraceContext};
+use crate::serve::RequestId;
 
 /// How long a page waits for the API when it only wants to know what to offer.
 const RIGHTS_TIMEOUT: Duration = Duration::from_secs(2);
@@ -66,14 +66,6 @@ impl RequestContext {
         component(&self.request)
     }
 
-    /// Connects requests to the API with this request.
-    pub fn correlation(&self) -> Correlation {
-        Correlation {
-            request_id: self.request_id(),
-            trace: TraceContext::get_or_start(&self.request),
-        }
-    }
-
     /// The path of the page, percent-decoded, as routes see it.
     pub fn page_path(&self) -> &str {
         self.request.match_info().as_str()
@@ -87,11 +79,6 @@ impl RequestContext {
     /// The id of the request, for log lines and error pages.
     pub fn request_id(&self) -> String {
         RequestId::get(&self.request).as_str().to_owned()
-    }
-
-    /// The id of the trace that the request is part of, for log lines; empty when there is none.
-    pub fn trace_id(&self) -> String {
-        TraceContext::id(&self.request)
     }
 
     /// Renders a page with status 200, and shows the flash message.
@@ -142,7 +129,7 @@ impl RequestContext {
             request_id: self.request_id(),
         };
         let html = self.templates.render(template, &layout, page).map_err(|error| {
-            log::error!(request_id = self.request_id(), trace_id = self.trace_id(); "{error}");
+            log::error!(request_id = self.request_id(); "{error}");
             PageError::from(ErrorKind::Internal)
         })?;
         Ok(HttpResponse::build(status)
@@ -193,7 +180,7 @@ impl SignedInUser {
     /// The API on the user's behalf.
     pub fn api(&self) -> UserApi {
         let client = self.context.api.clone().into_inner();
-        client.on_behalf_of(self.account.ticket.clone(), self.context.correlation())
+        client.on_behalf_of(self.account.ticket.clone(), self.context.request_id())
     }
 }
 

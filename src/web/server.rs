@@ -2,7 +2,7 @@
 
 use std::{io, net::TcpListener, sync::Arc};
 
-use actix_web::{App, dev::ServerHandle, middleware::from_fn};
+use actix_web::{App, dev::ServerHandle, middleware::from_fn, web};
 
 use super::{
     certificate_watch::CertificateWatch,
@@ -17,13 +17,18 @@ use super::{
 use crate::{
     config::Settings,
     loopback::is_loopback,
-    serve::{self, Options, ShutdownHandle, access_log, request_guard, request_id},
+    serve::{self, Options, ShutdownHandle, Tracing, access_log, request_guard, request_id},
+    telemetry::Telemetry,
 };
+
+/// `service.name` of the spans, unless the settings have another one.
+const SERVICE: &str = "blogctl-client";
 
 /// A server that listens, but does not serve yet.
 pub struct Server {
     http: serve::Server,
     watch: CertificateWatch,
+    telemetry: Telemetry,
 }
 
 impl Server {
@@ -51,9 +56,12 @@ impl Server {
         log::info!("the site authenticates with {}", state.client.credential().name());
         let client = Arc::clone(&state.client);
         let watch = CertificateWatch::start(client, &settings.client).map_err(StartError::Threads)?;
+        let telemetry = Telemetry::start(&settings.telemetry, settings.entra.ca_file.as_deref(), SERVICE)?;
+        let tracing = web::Data::new(Tracing::new(telemetry.tracer(), settings));
         // Middleware wraps inside out: a request meets the last one first.
         let application = move || {
             App::new()
+                .app_data(tracing.clone())
                 .configure(|app| state.register(app))
                 .configure(|app| routes::configure(app, state.addresses.redirect_uri.path()))
                 .wrap(from_fn(request_guard::check))
@@ -72,7 +80,7 @@ impl Server {
             tls: None,
         };
         let http = serve::server::listen(listener, &options, application).map_err(StartError::Socket)?;
-        Ok(Self { http, watch })
+        Ok(Self { http, watch, telemetry })
     }
 
     /// The port that the site listens on.
@@ -95,9 +103,10 @@ impl Server {
     /// # Errors
     /// When the sockets fail.
     pub async fn run(self) -> io::Result<()> {
-        let Self { http, watch } = self;
+        let Self { http, watch, telemetry } = self;
         let served = http.run().await;
         drop(watch);
+        web::block(move || telemetry.stop()).await.map_err(io::Error::other)?;
         served
     }
 }

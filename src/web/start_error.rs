@@ -8,6 +8,7 @@ use crate::{
     hint::Hint,
     outbound::OutboundError,
     serve::ListenError,
+    telemetry::TelemetryError,
 };
 
 /// Why the site does not start.
@@ -29,6 +30,9 @@ pub enum StartError {
     /// The CA file for requests to the API cannot be used.
     #[error(transparent)]
     Outbound(#[from] OutboundError),
+    /// Spans cannot be sent.
+    #[error(transparent)]
+    Telemetry(#[from] TelemetryError),
     /// The Redis settings cannot be used.
     #[error(transparent)]
     Redis(#[from] RedisSetupError),
@@ -56,7 +60,7 @@ impl StartError {
             }
             Self::Client(SignInError::Credential(error)) => return Some(error.hint()),
             Self::Provider(_) | Self::Client(_) => "see entra.tenant_id, entra.authority_host and entra.ca_file",
-            Self::Outbound(_) => {
+            Self::Outbound(_) | Self::Telemetry(_) => {
                 "entra.ca_file is a PEM file with the certificates to trust in addition to the system's"
             }
             Self::Redis(_) => "see redis.url and redis.ca_file, a PEM file with the certificates to trust",

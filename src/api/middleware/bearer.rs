@@ -23,6 +23,7 @@ use crate::{
     api::{name_updates::NameUpdates, problem::Problem},
     blog::{Actor, Blog, Rights, TokenName, UserKey},
     entra::{AccessTokenValidator, AppRole, BearerToken, Principal, TokenError},
+    trace,
 };
 
 /// Says in every response what the caller may do: `read`, `write` or `manage`. A client learns from it which
@@ -158,7 +159,7 @@ async fn caller(
         outcome
     } else {
         let (validator, token) = (Arc::clone(validator), token.as_str().to_owned());
-        web::block(move || validator.validate(&token)).await?
+        web::block(trace::carry(move || validator.validate(&token))).await?
     };
     if matches!(outcome, Err(TokenError::Rejected(_))) {
         limits.record_rejected_token(source);

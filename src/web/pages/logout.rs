@@ -78,7 +78,7 @@ pub async fn sign_out(
     if form.scope() == SignOutScope::AllBrowsers {
         // After the revocation. The user's sessions at Entra ID in other browsers are not this site's to end.
         let count = user_sessions.end_all_of(account.user()).await?;
-        log::info!(request_id = context.request_id(), trace_id = context.trace_id(); "signed out everywhere: {count} sessions ended");
+        log::info!(request_id = context.request_id(); "signed out everywhere: {count} sessions ended");
     }
     context.session.purge();
     sign_ins.loop_guard.reset(&context.request);
@@ -91,7 +91,7 @@ pub async fn sign_out(
             return Ok(RequestContext::redirect(url.as_str()));
         }
     }
-    log::warn!(request_id = context.request_id(), trace_id = context.trace_id(); "signed out here but not at Entra, which does not answer");
+    log::warn!(request_id = context.request_id(); "signed out here but not at Entra, which does not answer");
     context.page_with_status(StatusCode::OK, "signed_out_here.html", &LogoutPage {})
 }
 
