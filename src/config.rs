@@ -28,9 +28,11 @@ mod secret_file;
 mod secret_text;
 mod section;
 mod server;
+mod socket_path;
 mod sources;
 mod telemetry;
 mod text_file;
+mod trusted_proxy;
 mod validate;
 mod value;
 
@@ -62,6 +64,7 @@ pub use server::{Environment, ServerSettings};
 pub use sources::{DEFAULT_FILE, FILE_VARIABLE, Flag, Origin, Sources, variable_of};
 pub use telemetry::{Compression, OtlpHeaders, Ratio, TelemetrySettings};
 pub use text_file::text_in;
+pub use trusted_proxy::TrustedProxy;
 pub use validate::{A_REDIRECT_PATH, redirect_path, weakness};
 
 use loader::Loader;

@@ -22,13 +22,15 @@ pub(crate) mod shutdown;
 mod socket;
 pub(crate) mod static_file;
 mod tracing;
+mod unix_socket;
 mod workers;
 
 pub use client_address::{Source, TrustedProxies};
-pub use listen::{ListenError, listen};
+pub use listen::{ListenAddress, ListenError, Listener, Listeners, UnixSocket, listen};
 pub use request_error::RequestError;
 pub use request_id::RequestId;
 pub use server::{Options, Server, ShutdownHandle};
 pub use static_file::StaticFile;
 pub use tracing::Tracing;
+pub use unix_socket::{SocketFile, UnixSocketError};
 pub use workers::workers;

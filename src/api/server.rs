@@ -1,6 +1,6 @@
 //! Assembles the API: database, token validation, routes, middleware.
 
-use std::{borrow::Cow, io, net::TcpListener, sync::Arc};
+use std::{borrow::Cow, io, sync::Arc};
 
 use actix_web::{
     App,
@@ -32,7 +32,8 @@ use crate::{
     entra::{AccessTokenValidator, Authority, Provider, ProviderError},
     hint::Hint,
     serve::{
-        self, ListenError, Options, ShutdownHandle, Tracing, TrustedProxies, access_log, request_guard, request_id,
+        self, ListenAddress, ListenError, Listeners, Options, ShutdownHandle, Tracing, TrustedProxies, UnixSocket,
+        access_log, request_guard, request_id,
     },
     telemetry::{Telemetry, TelemetryError},
 };
@@ -105,14 +106,19 @@ impl Server {
     /// # Errors
     /// See [`StartError`].
     pub fn bind(settings: &Settings) -> Result<Self, StartError> {
-        Self::from_listener(serve::listen(&settings.api.host, settings.api.port)?, settings)
+        let api = &settings.api;
+        let unix = api.socket_path.as_deref().map(|path| UnixSocket {
+            path,
+            mode: api.socket_mode.0,
+        });
+        Self::from_listener(Listeners::bind(&api.host, api.port, unix)?, settings)
     }
 
-    /// Prepares everything for a socket that already listens. Does not wait for the identity provider.
+    /// Prepares everything for sockets that already listen. Does not wait for the identity provider.
     ///
     /// # Errors
     /// See [`StartError`].
-    pub fn from_listener(listener: TcpListener, settings: &Settings) -> Result<Self, StartError> {
+    pub fn from_listener(listeners: impl Into<Listeners>, settings: &Settings) -> Result<Self, StartError> {
         let origins = Origins::parse(&settings.api.cors_origins)?;
         let validator = Arc::new(validator(settings)?);
         let database = open(&settings.database)?;
@@ -143,7 +149,7 @@ impl Server {
             settings: &settings.server,
             tls: None,
         };
-        let http = serve::server::listen(listener, &options, move || {
+        let http = serve::server::listen(listeners, &options, move || {
             App::new()
                 .configure(|config| state.mount(config))
                 .configure(|config| routes::mount(config, docs))
@@ -169,7 +175,12 @@ impl Server {
         })
     }
 
-    /// The port of the server.
+    /// Where the server listens.
+    pub fn addresses(&self) -> &[ListenAddress] {
+        self.http.addresses()
+    }
+
+    /// The port of the server; 0 if it listens on Unix sockets only.
     pub fn port(&self) -> u16 {
         self.http.port()
     }

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::{
-    serving::{Bound, http_url, serve},
+    serving::{Bound, serve, urls},
     settings::{SettingsArguments, flag},
 };
 use crate::{api::Server, config::Role};
@@ -40,9 +40,8 @@ pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Resul
     let settings = settings.load(Role::Api, flags.into_iter().flatten().collect())?;
     serve(|| {
         let server = Server::bind(&settings)?;
-        let url = http_url(&settings.api.host, server.port());
         Ok(Bound {
-            url,
+            urls: urls(server.addresses(), "http", &settings.api.host),
             shutdown_handle: server.shutdown_handle(),
             drain: settings.server.drain,
             run: server.run(),

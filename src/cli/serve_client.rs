@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::{
-    serving::{Bound, http_url, serve},
+    serving::{Bound, serve, urls},
     settings::{SettingsArguments, flag},
 };
 use crate::{config::Role, web::Server};
@@ -39,9 +39,8 @@ pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Resul
     let settings = settings.load(Role::Client, flags.into_iter().flatten().collect())?;
     serve(|| {
         let server = Server::bind(&settings)?;
-        let url = http_url(&settings.client.host, server.port());
         Ok(Bound {
-            url,
+            urls: urls(server.addresses(), "http", &settings.client.host),
             shutdown_handle: server.shutdown_handle(),
             drain: settings.server.drain,
             run: server.run(),

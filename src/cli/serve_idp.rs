@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::{
-    serving::{Bound, http_url, serve},
+    serving::{Bound, serve, url},
     settings::{SettingsArguments, flag},
 };
 use crate::{
@@ -62,15 +62,11 @@ pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Resul
         .get_or_insert_with(|| state_dir.join(SIGNING_KEYS_FILE));
     serve(|| {
         let server = Server::bind(&settings)?;
-        let url = http_url(&settings.idp.host, server.port());
-        let url = if settings.idp.tls {
-            url.replacen("http:", "https:", 1)
-        } else {
-            url
-        };
+        let scheme = if settings.idp.tls { "https" } else { "http" };
+        let url = url(scheme, &settings.idp.host, server.port());
         // It serves one developer, without a load balancer that must notice the stop.
         Ok(Bound {
-            url,
+            urls: vec![url],
             shutdown_handle: server.shutdown_handle(),
             drain: Duration::ZERO,
             run: server.run(),

@@ -4,12 +4,12 @@ use std::{future::Future, io, time::Duration};
 
 use actix_web::rt::System;
 
-use crate::serve::{ShutdownHandle, descriptors, shutdown};
+use crate::serve::{ListenAddress, ShutdownHandle, descriptors, shutdown};
 
 /// A server that listens but does not run yet.
 pub struct Bound<R> {
-    /// The address for browsers and clients.
-    pub url: String,
+    /// The addresses for browsers and clients.
+    pub urls: Vec<String>,
     /// Stops the server gracefully.
     pub shutdown_handle: ShutdownHandle,
     /// How long it continues to serve after SIGTERM.
@@ -29,14 +29,16 @@ where
     descriptors::raise_limit();
     System::new().block_on(async {
         let Bound {
-            url,
+            urls,
             shutdown_handle,
             drain,
             run,
         } = bind()?;
         let run = async {
             // After signal handlers are installed: a reader of this line may send a signal at once.
-            log::info!("listening on {url}");
+            for url in urls {
+                log::info!("listening on {url}");
+            }
             run.await
         };
         shutdown::on_signal(vec![shutdown_handle], drain, run).await?;
@@ -45,11 +47,20 @@ where
     })
 }
 
-/// `http://host:port`, with brackets around an IPv6 address.
-pub fn http_url(host: &str, port: u16) -> String {
-    if host.contains(':') {
-        format!("http://[{host}]:{port}")
+/// `scheme://host:port`, with brackets around an IPv6 address.
+pub fn url(scheme: &str, host: &str, port: u16) -> String {
+    if host.contains(':') && !host.starts_with('[') {
+        format!("{scheme}://[{host}]:{port}")
     } else {
-        format!("http://{host}:{port}")
+        format!("{scheme}://{host}:{port}")
     }
+}
+
+/// Where a server listens: with the configured `host`, which may be a name, or `unix:PATH`.
+pub fn urls(addresses: &[ListenAddress], scheme: &str, host: &str) -> Vec<String> {
+    let shown = |address: &ListenAddress| match address {
+        ListenAddress::Tcp(address) => url(scheme, host, address.port()),
+        ListenAddress::Unix(_) => address.to_string(),
+    };
+    addresses.iter().map(shown).collect()
 }

@@ -1,12 +1,16 @@
 //! `[api]`: the REST API, and the access tokens that it accepts.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use super::{
+    database::FileMode,
     loader::Loader,
     origin::parse_origin,
     rules::{each, number, optional, text, text_or_empty},
     section::section,
+    socket_path::socket_path,
     validate::{A_GUID, A_HOST, guid, host, public_uri, word},
     value::choices,
 };
@@ -35,6 +39,13 @@ section! {
 
         /// Port that the API listens on. 0 picks a free one.
         pub port: u16 = 8000;
+
+        /// Unix socket that the API listens on, instead of `api.host` and `api.port`: for a reverse proxy on the same
+        /// machine. A socket that a stopped process left behind is replaced. See [sockets.md](sockets.md).
+        pub socket_path: Option<PathBuf> = None, socket_path;
+
+        /// Mode of that socket, in octal. To connect, a process needs write permission.
+        pub socket_mode: FileMode = FileMode(0o660);
 
         /// App ID URI of the API's app registration, such as `api://GUID`: the audience of version 1 tokens. Not required if
         /// `api.client_id` is set.

@@ -10,11 +10,13 @@ use super::{
     certificate::CertificateSettings,
     cookie_keys,
     credential::{CredentialSettings, credentials},
+    database::FileMode,
     loader::Loader,
     rules::{hours, minutes, number, only, optional_url, seconds, text, text_or_empty},
     secret_file::secret_file,
     section::section,
     server::Environment,
+    socket_path::socket_path,
     validate::{
         A_GUID, A_HOST, A_REDIRECT_PATH, A_SECURE_URL, guid, host, origin, plain_url, public_uri, redirect_path,
         secure_url,
@@ -45,6 +47,13 @@ section! {
         /// Port that the web site listens on. 0 picks a free one.
         #[alias(FLASK_PORT)]
         pub port: u16 = 5000;
+
+        /// Unix socket that the web site listens on, instead of `client.host` and `client.port`: for a reverse proxy on the same
+        /// machine. A socket that a stopped process left behind is replaced. See [sockets.md](sockets.md).
+        pub socket_path: Option<PathBuf> = None, socket_path;
+
+        /// Mode of that socket, in octal. To connect, a process needs write permission.
+        pub socket_mode: FileMode = FileMode(0o660);
 
         /// Allow an HTTP `client.public_url` on another host than localhost. On the way, others can read and take over
         /// sessions, and Entra ID accepts no such redirect URI: only for a closed network with another identity provider.

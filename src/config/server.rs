@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::{
     aliases,
     rules::{mebibytes, number, seconds},
     section::section,
+    trusted_proxy::TrustedProxy,
     value::choices,
 };
 
@@ -47,8 +47,8 @@ section! {
 
         /// Reverse proxies whose forwarding headers are trusted: `X-Forwarded-For` for the client's address,
         /// `X-Forwarded-Host` and `X-Forwarded-Proto` for the address that the browser used. Networks such as `10.0.0.0/8`,
-        /// or single addresses.
-        pub trusted_proxies: Vec<IpNet> = Vec::new();
+        /// single addresses, or `unix` for connections over a Unix socket.
+        pub trusted_proxies: Vec<TrustedProxy> = Vec::new();
 
         /// Most connections at once, per server. When the limit is reached, the connection that has been idle longest is
         /// closed. If none is idle, a new connection can get `/health…` only, and 503 for everything else. The limit of open
@@ -56,7 +56,7 @@ section! {
         pub max_connections: usize = 10_000, number(1..=MAX_CONNECTIONS);
 
         /// Most connections at once from one address (IPv6: from one /64 network). Does not apply to
-        /// `server.trusted_proxies`.
+        /// `server.trusted_proxies`, nor to Unix sockets.
         pub max_connections_per_address: usize = 5_000, number(1..=MAX_CONNECTIONS);
 
         /// Most MiB of request bodies that a server receives at the same time. Beyond it: 503 `overloaded` with

@@ -4,7 +4,6 @@ use std::{fmt, fs, path::PathBuf};
 
 use figment::value::Value;
 use http::{HeaderName, HeaderValue};
-use ipnet::IpNet;
 use percent_encoding::percent_decode_str;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
@@ -18,6 +17,7 @@ use super::{
     secret_file::secret_file,
     section::section,
     text_file::text_in,
+    trusted_proxy::TrustedProxy,
     validate::plain_url,
     value::{Form, SettingValue, choices},
 };
@@ -75,9 +75,10 @@ section! {
         #[alias(OTEL_RESOURCE_ATTRIBUTES)]
         pub resource_attributes: Vec<String> = Vec::new(), each(ATTRIBUTES, |pair| attribute(pair).is_some());
 
-        /// Networks of callers whose `traceparent` continues their trace, in addition to `server.trusted_proxies`: for the
-        /// API, the addresses of the site. For any other caller, a new trace begins, which links to the caller's.
-        pub trusted_callers: Vec<IpNet> = Vec::new();
+        /// Callers whose `traceparent` continues their trace, in addition to `server.trusted_proxies`: for the API, the
+        /// addresses of the site. For any other caller, a new trace begins, which links to the caller's. Networks, single
+        /// addresses, or `unix` for callers on a Unix socket.
+        pub trusted_callers: Vec<TrustedProxy> = Vec::new();
 
         /// Most spans that wait for the collector. When it is away or slow, further spans are dropped and counted.
         pub queue_size: usize = 4096, number(64..=65_536);

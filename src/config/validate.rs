@@ -1,6 +1,9 @@
 //! Checks of values. Each one returns yes or no; the constants describe what it accepts, for messages.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv6Addr},
+};
 
 use log::LevelFilter;
 use url::Url;
@@ -84,7 +87,9 @@ pub fn redirect_path(path: &str) -> bool {
 
 /// An IP address, or text that can be a host name.
 pub fn host(text: &str) -> bool {
+    let in_brackets = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     text.parse::<IpAddr>().is_ok()
+        || in_brackets.is_some_and(|address| address.parse::<Ipv6Addr>().is_ok())
         || (!text.is_empty()
             && text
                 .bytes()

@@ -37,8 +37,8 @@ impl ByteBudget {
         }
     }
 
-    /// An empty reservation for a message from or to this client.
-    pub fn reservation(self: &Arc<Self>, source: Source) -> ByteReservation {
+    /// An empty reservation for a message from or to this client. Without a source it counts against the total only.
+    pub fn reservation(self: &Arc<Self>, source: Option<Source>) -> ByteReservation {
         ByteReservation {
             budget: Arc::clone(self),
             source,
@@ -60,7 +60,7 @@ impl ByteBudget {
 #[derive(Debug)]
 pub struct ByteReservation {
     budget: Arc<ByteBudget>,
-    source: Source,
+    source: Option<Source>,
     of_source: Option<Arc<AtomicUsize>>,
     bytes: usize,
 }
@@ -89,13 +89,14 @@ impl ByteReservation {
         if let Some(used) = &self.of_source {
             return reserve(used, bytes, self.budget.limit_per_source);
         }
-        let used = Arc::clone(self.budget.sources.lock().entry(self.source).or_default());
+        let Some(source) = self.source else { return true };
+        let used = Arc::clone(self.budget.sources.lock().entry(source).or_default());
         let has_room = reserve(&used, self.bytes.saturating_add(bytes), self.budget.limit_per_source);
         if has_room {
             self.of_source = Some(used);
         } else {
             drop(used);
-            self.budget.forget_unused(self.source);
+            self.budget.forget_unused(source);
         }
         has_room
     }
@@ -107,7 +108,9 @@ impl Drop for ByteReservation {
         if let Some(used) = self.of_source.take() {
             used.fetch_sub(self.bytes, Ordering::Relaxed);
             drop(used);
-            self.budget.forget_unused(self.source);
+            if let Some(source) = self.source {
+                self.budget.forget_unused(source);
+            }
         }
     }
 }
@@ -130,7 +133,7 @@ mod tests {
     #[test]
     fn one_client_cannot_use_up_the_total() {
         let budget = Arc::new(ByteBudget::new(1000 * KIB, 100 * KIB));
-        let (greedy, other) = (Source::V4(1), Source::V4(2));
+        let (greedy, other) = (Some(Source::V4(1)), Some(Source::V4(2)));
         let mut first = budget.reservation(greedy);
         assert!(first.grow(60 * KIB));
         let mut second = budget.reservation(greedy);
@@ -148,15 +151,26 @@ mod tests {
     }
 
     #[test]
+    fn without_a_source_only_the_total_limits() {
+        let budget = Arc::new(ByteBudget::new(100 * KIB, 50 * KIB));
+        let mut reservation = budget.reservation(None);
+        assert!(reservation.grow(90 * KIB));
+        assert!(!budget.reservation(None).grow(20 * KIB), "beyond the total");
+        drop(reservation);
+        assert_eq!(budget.used.load(Ordering::Relaxed), 0);
+        assert!(budget.sources.lock().is_empty());
+    }
+
+    #[test]
     fn small_messages_pass_when_large_ones_have_used_up_the_total() {
         let budget = Arc::new(ByteBudget::new(100 * KIB, 100 * KIB));
-        let mut large = budget.reservation(Source::V4(1));
+        let mut large = budget.reservation(Some(Source::V4(1)));
         assert!(large.grow(100 * KIB));
-        assert!(!budget.reservation(Source::V4(2)).grow(20 * KIB));
-        let mut small = budget.reservation(Source::V4(2));
+        assert!(!budget.reservation(Some(Source::V4(2))).grow(20 * KIB));
+        let mut small = budget.reservation(Some(Source::V4(2)));
         assert!(small.grow(10 * KIB));
         assert!(!small.grow(10 * KIB), "no longer small");
-        let mut others: Vec<_> = (3..10).map(|n| budget.reservation(Source::V4(n))).collect();
+        let mut others: Vec<_> = (3..10).map(|n| budget.reservation(Some(Source::V4(n)))).collect();
         assert_eq!(
             others
                 .iter_mut()

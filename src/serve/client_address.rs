@@ -11,9 +11,14 @@ use std::net::IpAddr;
 use actix_web::http::header::{HeaderMap, HeaderName};
 use ipnet::IpNet;
 
-/// The networks of the proxies whose headers count.
+use crate::config::TrustedProxy;
+
+/// The proxies whose headers count.
 #[derive(Debug, Clone, Default)]
-pub struct TrustedProxies(Vec<IpNet>);
+pub struct TrustedProxies {
+    networks: Vec<IpNet>,
+    is_unix_trusted: bool,
+}
 
 /// The part of an address that identifies a client in limits. For IPv6 these are the first 64 bits: a client that has
 /// one of those addresses has all of them.
@@ -35,15 +40,23 @@ impl From<IpAddr> for Source {
 }
 
 impl TrustedProxies {
-    /// The networks in `server.trusted_proxies`.
-    pub fn new(networks: &[IpNet]) -> Self {
-        Self(networks.to_vec())
+    /// Those in `server.trusted_proxies`.
+    pub fn new(proxies: &[TrustedProxy]) -> Self {
+        let network = |proxy: &TrustedProxy| match proxy {
+            TrustedProxy::Network(network) => Some(*network),
+            TrustedProxy::UnixSocket => None,
+        };
+        Self {
+            networks: proxies.iter().filter_map(network).collect(),
+            is_unix_trusted: proxies.contains(&TrustedProxy::UnixSocket),
+        }
     }
 
-    /// The client's address. `peer` is the other end of the connection.
-    pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
-        let mut client = peer.to_canonical();
-        if !self.is_trusted(client) {
+    /// The client's address. `peer` is the other end of the connection; `None` is a Unix socket, which has no address. The
+    /// result is `None` if no trusted proxy names a client there.
+    pub fn client(&self, peer: Option<IpAddr>, headers: &HeaderMap) -> Option<IpAddr> {
+        let mut client = peer.map(|peer| peer.to_canonical());
+        if !self.is_trusted_peer(client) {
             return client;
         }
         let values: Vec<_> = headers.get_all("x-forwarded-for").collect();
@@ -56,8 +69,8 @@ impl TrustedProxies {
             let Some(address) = std::str::from_utf8(entry).ok().and_then(parse_address) else {
                 break;
             };
-            client = address;
-            if !self.is_trusted(client) {
+            client = Some(address);
+            if !self.is_trusted(address) {
                 break;
             }
         }
@@ -68,17 +81,26 @@ impl TrustedProxies {
     /// value of the first one, which the client connected to. `None` if the peer is not a trusted proxy, or the header
     /// is missing.
     pub fn forwarded<'r>(&self, peer: Option<IpAddr>, headers: &'r HeaderMap, name: &HeaderName) -> Option<&'r str> {
-        if !self.is_trusted(peer?) {
+        if !self.is_trusted_peer(peer) {
             return None;
         }
         let value = headers.get(name)?.to_str().ok()?;
         value.split(',').next().map(str::trim).filter(|value| !value.is_empty())
     }
 
-    /// Whether this is the address of a trusted proxy.
-    pub fn is_trusted(&self, address: IpAddr) -> bool {
+    /// What a request counts against in limits per address: [`Self::client`] without the part that a client can choose.
+    pub fn source(&self, peer: Option<IpAddr>, headers: &HeaderMap) -> Option<Source> {
+        self.client(peer, headers).map(Source::from)
+    }
+
+    /// Whether a connection comes from a trusted proxy. `None` is a Unix socket.
+    pub fn is_trusted_peer(&self, peer: Option<IpAddr>) -> bool {
+        peer.map_or(self.is_unix_trusted, |peer| self.is_trusted(peer))
+    }
+
+    fn is_trusted(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
-        self.0.iter().any(|network| network.contains(&address))
+        self.networks.iter().any(|network| network.contains(&address))
     }
 }
 
@@ -115,10 +137,11 @@ mod tests {
             let value = HeaderValue::from_bytes(value).expect("a header value");
             headers.append(HeaderName::from_static("x-forwarded-for"), value);
         }
-        let trusted: Vec<IpNet> = trusted.iter().map(|text| text.parse().expect("a network")).collect();
+        let trusted: Vec<TrustedProxy> = trusted.iter().map(|text| text.parse().expect("a proxy")).collect();
+        let peer = (peer != "unix").then(|| peer.parse().expect("an address"));
         TrustedProxies::new(&trusted)
-            .client(peer.parse().expect("an address"), &headers)
-            .to_string()
+            .client(peer, &headers)
+            .map_or_else(|| "none".to_owned(), |client| client.to_string())
     }
 
     #[test]
@@ -154,6 +177,26 @@ mod tests {
             "1.2.3.4",
             "IPv4 on a socket for both"
         );
+    }
+
+    #[test]
+    fn a_unix_socket_has_no_address_and_is_believed_only_if_it_is_listed() {
+        for (trusted, forwarded, expected) in [
+            (&[][..], &[&b"1.2.3.4"[..]][..], "none"),
+            (&["10.0.0.0/8", "0.0.0.0/0", "::/0"], &[b"1.2.3.4"], "none"),
+            (&["unix"], &[b"1.2.3.4"], "1.2.3.4"),
+            (&["unix"], &[b"6.6.6.6, 1.2.3.4"], "1.2.3.4"),
+            (&["unix", "10.0.0.0/8"], &[b"1.2.3.4, 10.1.1.1"], "1.2.3.4"),
+            (&["unix"], &[b"1.2.3.4, unix:"], "none"),
+            (&["unix"], &[], "none"),
+        ] {
+            assert_eq!(
+                client(trusted, "unix", forwarded),
+                expected,
+                "{trusted:?} {forwarded:?}"
+            );
+        }
+        assert_eq!(client(&["unix"], "203.0.113.9", &[b"1.2.3.4"]), "203.0.113.9");
     }
 
     proptest! {

@@ -24,7 +24,7 @@ pub enum BodyError {
 
 /// The state of a connection, and of the request body under way.
 pub struct ConnectionData {
-    /// The address of the other end.
+    /// The address of the other end; `None` for a Unix socket.
     pub peer: Option<IpAddr>,
     /// The connection's entry in the registry.
     pub guard: ConnectionGuard,

@@ -132,13 +132,12 @@ fn begin(data: &Rc<ConnectionData>, request: &mut Request, body_timeout: Duratio
         Payload::None => Framing::Empty,
         _ => framing(request),
     };
-    let reservation = match (framing, data.peer) {
-        (Framing::Empty, _) | (_, None) => None,
-        (_, Some(peer)) => {
-            let registry = &data.guard.registry;
-            Some(registry.received.reservation(registry.source(peer, request.headers())))
-        }
-    };
+    let reservation = (framing != Framing::Empty).then(|| {
+        let registry = &data.guard.registry;
+        registry
+            .received
+            .reservation(registry.source(data.peer, request.headers()))
+    });
     let has_body = reservation.is_some();
     data.begin_request(framing, reservation);
     if has_body {

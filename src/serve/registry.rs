@@ -106,16 +106,18 @@ impl Registry {
     }
 
     /// The client that a request counts for: the one that a trusted proxy names, or the peer.
-    pub fn source(&self, peer: IpAddr, headers: &HeaderMap) -> Source {
-        self.trusted.client(peer, headers).into()
+    /// `None` is a Unix socket without such a proxy: all its clients together, which no limit per address applies to.
+    pub fn source(&self, peer: Option<IpAddr>, headers: &HeaderMap) -> Option<Source> {
+        self.trusted.source(peer, headers)
     }
 
-    /// Adds a new connection; `None` when there is no room for it.
-    pub fn admit(self: &Arc<Self>, peer: IpAddr) -> Option<ConnectionGuard> {
-        let source = Source::from(peer);
+    /// Adds a new connection; `None` when there is no room for it. `peer` is `None` for a Unix socket.
+    pub fn admit(self: &Arc<Self>, peer: Option<IpAddr>) -> Option<ConnectionGuard> {
+        let source = peer.map(Source::from);
         let mut connections = self.connections.lock();
-        let is_over = connections.of_source(source) >= self.limits.per_source && !self.trusted.is_trusted(peer);
-        if is_over && !connections.close_longest_idle_of(source) {
+        let is_over = |source| connections.of_source(source) >= self.limits.per_source;
+        let limited = source.filter(|source| !self.trusted.is_trusted_peer(peer) && is_over(*source));
+        if limited.is_some_and(|source| !connections.close_longest_idle_of(source)) {
             return None;
         }
         let is_full = connections.counted() >= self.limits.connections() || !has_descriptors();
@@ -216,8 +218,8 @@ mod tests {
         Registry::start(&settings, Limits::new(&settings)).expect("a registry")
     }
 
-    fn peer(last: u8) -> IpAddr {
-        IpAddr::from([192, 0, 2, last])
+    fn peer(last: u8) -> Option<IpAddr> {
+        Some(IpAddr::from([192, 0, 2, last]))
     }
 
     #[test]
@@ -270,5 +272,15 @@ mod tests {
             "its connections are all busy, or on their way out"
         );
         assert!(registry.admit(peer(2)).is_some(), "others are not concerned");
+    }
+
+    #[test]
+    fn the_limit_of_an_address_does_not_apply_to_unix_sockets() {
+        let registry = registry(100, 2);
+        let guards: Vec<_> = (0..10).map(|_| registry.admit(None).expect("room")).collect();
+        guards.iter().for_each(|guard| guard.state.begin_request());
+        assert!(registry.admit(None).is_some_and(|guard| !guard.state.is_reserve));
+        drop(guards);
+        assert_eq!(registry.open_connections(), 0);
     }
 }

@@ -104,11 +104,10 @@ fn check_response<B: MessageBody>(
         BodySize::Stream => STREAM_BYTES,
         BodySize::Sized(_) | BodySize::None => return Ok(response),
     };
-    let Some(peer) = data.peer else { return Ok(response) };
     let registry = &data.guard.registry;
     let mut reservation = registry
         .sent
-        .reservation(registry.source(peer, response.request().headers()));
+        .reservation(registry.source(data.peer, response.request().headers()));
     if !reservation.grow(bytes) {
         return Err((response, RequestError::Overloaded));
     }

@@ -4,7 +4,7 @@ use std::{
     fmt,
     future::Future,
     io,
-    net::{IpAddr, SocketAddr, TcpListener},
+    net::{IpAddr, SocketAddr},
     pin::Pin,
     rc::Rc,
     sync::Arc,
@@ -20,15 +20,17 @@ use actix_web::{
     dev::{self, AppConfig, ServerHandle},
     rt::time::timeout,
 };
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::{TlsAcceptor, rustls::ServerConfig};
 
 use super::{
     connection::Connection,
     descriptors,
     gate::GateFactory,
+    listen::{ListenAddress, Listener, Listeners},
     registry::{Limits, Registry},
     socket::{self, Socket},
+    unix_socket::SocketFile,
 };
 use crate::config::ServerSettings;
 
@@ -46,7 +48,7 @@ pub struct Options<'s> {
     pub workers: usize,
     /// Limits and timeouts.
     pub settings: &'s ServerSettings,
-    /// HTTPS; plain HTTP without it.
+    /// HTTPS; plain HTTP without it. Unix sockets always have plain HTTP.
     pub tls: Option<Arc<ServerConfig>>,
 }
 
@@ -54,7 +56,9 @@ pub struct Options<'s> {
 pub struct Server {
     http: dev::Server,
     registry: Arc<Registry>,
-    port: u16,
+    addresses: Vec<ListenAddress>,
+    /// Removed when the server has stopped.
+    socket_files: Vec<SocketFile>,
 }
 
 /// Stops a server gracefully, from anywhere.
@@ -65,9 +69,18 @@ pub struct ShutdownHandle {
 }
 
 impl Server {
-    /// The port that it listens on.
+    /// Where it listens.
+    pub fn addresses(&self) -> &[ListenAddress] {
+        &self.addresses
+    }
+
+    /// The port that it listens on; 0 if it listens on Unix sockets only.
     pub fn port(&self) -> u16 {
-        self.port
+        let port = |address: &ListenAddress| match address {
+            ListenAddress::Tcp(address) => Some(address.port()),
+            ListenAddress::Unix(_) => None,
+        };
+        self.addresses.iter().find_map(port).unwrap_or(0)
     }
 
     /// Stops it at once, or after the requests under way.
@@ -88,7 +101,9 @@ impl Server {
     /// # Errors
     /// When the sockets fail.
     pub async fn run(self) -> io::Result<()> {
-        self.http.await
+        let served = self.http.await;
+        drop(self.socket_files);
+        served
     }
 }
 
@@ -114,11 +129,11 @@ impl ShutdownHandle {
     }
 }
 
-/// Prepares a server on this socket; it serves nothing before it runs. `app` makes the application for each worker.
+/// Prepares a server on these sockets; it serves nothing before it runs. `app` makes the application for each worker.
 ///
 /// # Errors
-/// When the socket cannot be used, the system starts no thread, or this process may open too few files.
-pub fn listen<F, I, S, B>(listener: TcpListener, options: &Options<'_>, app: F) -> io::Result<Server>
+/// When a socket cannot be used, the system starts no thread, or this process may open too few files.
+pub fn listen<F, I, S, B>(listeners: impl Into<Listeners>, options: &Options<'_>, app: F) -> io::Result<Server>
 where
     F: Fn() -> I + Send + Clone + 'static,
     I: IntoServiceFactory<S, Request>,
@@ -150,8 +165,11 @@ where
         "{name}: up to {} connections at once, on {workers} threads",
         limits.connections()
     );
-    socket::bound_send_buffers(&listener);
-    let address = listener.local_addr()?;
+    let listeners = listeners.into().0;
+    let addresses = listeners
+        .iter()
+        .map(Listener::address)
+        .collect::<io::Result<Vec<_>>>()?;
     let per_worker = limits.per_worker(workers);
     let registry = Registry::start(settings, limits)?;
     let &ServerSettings {
@@ -161,40 +179,61 @@ where
         ..
     } = settings;
     let tls = tls.clone().map(TlsAcceptor::from);
-    let accepting = Arc::clone(&registry);
-    let http = dev::Server::build()
-        .workers(workers)
-        .max_concurrent_connections(per_worker)
-        .shutdown_timeout(settings.shutdown_timeout.as_secs())
-        .disable_signals()
-        .listen(name, listener, move || {
+    let acceptor = Acceptor {
+        registry: Arc::clone(&registry),
+        tls,
+        head_timeout,
+        send_timeout,
+    };
+    let serving = |address: ListenAddress| {
+        let (app, acceptor) = (app.clone(), acceptor.clone());
+        move || {
             let app = app().into_factory().map_err(|error| error.into().error_response());
             let app = map_config(app.map(Into::<Response<B>>::into), |()| AppConfig::default());
-            let http = HttpService::build()
+            let mut http = HttpService::build()
                 .keep_alive(KEEP_ALIVE)
                 .client_request_timeout(head_timeout)
                 .client_disconnect_timeout(DISCONNECT_TIMEOUT)
-                .local_addr(address)
                 .on_connect_ext(|connection: &Connection, data| {
                     data.insert(connection.data());
-                })
-                .h1(GateFactory {
-                    application: app,
-                    body_timeout,
                 });
-            let acceptor = Acceptor {
-                registry: Arc::clone(&accepting),
-                tls: tls.clone(),
-                head_timeout,
-                send_timeout,
-            };
-            ServingFactory { http, acceptor }
-        })?
-        .run();
+            if let ListenAddress::Tcp(address) = address {
+                http = http.local_addr(address);
+            }
+            let http = http.h1(GateFactory {
+                application: app,
+                body_timeout,
+            });
+            ServingFactory {
+                http,
+                acceptor: acceptor.clone(),
+            }
+        }
+    };
+    let mut http = dev::Server::build()
+        .workers(workers)
+        .max_concurrent_connections(per_worker)
+        .shutdown_timeout(settings.shutdown_timeout.as_secs())
+        .disable_signals();
+    let mut socket_files = Vec::new();
+    for (listener, address) in listeners.into_iter().zip(&addresses) {
+        let factory = serving(address.clone());
+        http = match listener {
+            Listener::Tcp(socket) => {
+                socket::bound_send_buffers(&socket);
+                http.listen(name, socket, factory)?
+            }
+            Listener::Unix(socket, file) => {
+                socket_files.extend(file);
+                http.listen_uds(name, socket, factory)?
+            }
+        };
+    }
     Ok(Server {
-        http,
+        http: http.run(),
         registry,
-        port: address.port(),
+        addresses,
+        socket_files,
     })
 }
 
@@ -207,23 +246,37 @@ struct Acceptor {
     send_timeout: Duration,
 }
 
-impl Acceptor {
+/// A stream that a listening socket accepts.
+trait Incoming: Sized + 'static {
     /// `None` when the server is full, or the client does not speak TLS.
-    async fn accept(&self, stream: TcpStream) -> Option<Accepted> {
+    fn accept(self, acceptor: &Acceptor) -> impl Future<Output = Option<Accepted>>;
+}
+
+impl Incoming for TcpStream {
+    async fn accept(self, acceptor: &Acceptor) -> Option<Accepted> {
         // Fails when the client has already disconnected.
-        let peer = stream.peer_addr().ok()?;
-        let guard = self.registry.admit(peer.ip())?;
-        socket::set_options(&stream, self.send_timeout).ok()?;
-        let socket = match &self.tls {
-            None => Socket::Plain(stream),
+        let peer = self.peer_addr().ok()?;
+        let guard = acceptor.registry.admit(Some(peer.ip()))?;
+        socket::set_options(&self, acceptor.send_timeout).ok()?;
+        let socket = match &acceptor.tls {
+            None => Socket::Plain(self),
             Some(tls) => {
-                let accepted = timeout(self.head_timeout, tls.accept(stream)).await.ok()?;
+                let accepted = timeout(acceptor.head_timeout, tls.accept(self)).await.ok()?;
                 Socket::Tls(Box::new(
                     accepted.inspect_err(|error| log_tls_error(peer.ip(), error)).ok()?,
                 ))
             }
         };
         Some((Connection::new(socket, guard, Some(peer.ip())), Some(peer)))
+    }
+}
+
+/// Never TLS: the file's mode decides who may connect, and the bytes do not leave this machine.
+impl Incoming for UnixStream {
+    async fn accept(self, acceptor: &Acceptor) -> Option<Accepted> {
+        let guard = acceptor.registry.admit(None)?;
+        socket::bound_send_buffers(&self);
+        Some((Connection::new(Socket::Unix(self), guard, None), None))
     }
 }
 
@@ -235,8 +288,9 @@ struct ServingFactory<H> {
     acceptor: Acceptor,
 }
 
-impl<H> ServiceFactory<TcpStream> for ServingFactory<H>
+impl<H, T> ServiceFactory<T> for ServingFactory<H>
 where
+    T: Incoming,
     H: ServiceFactory<Accepted, Config = (), Response = (), Error = DispatchError>,
     H::Service: 'static,
     H::Future: 'static,
@@ -266,8 +320,9 @@ struct Serving<H> {
     acceptor: Acceptor,
 }
 
-impl<H> Service<TcpStream> for Serving<H>
+impl<H, T> Service<T> for Serving<H>
 where
+    T: Incoming,
     H: Service<Accepted, Response = (), Error = DispatchError> + 'static,
     H::Future: 'static,
 {
@@ -279,10 +334,10 @@ where
         self.http.poll_ready(context).map_err(|_| ())
     }
 
-    fn call(&self, stream: TcpStream) -> Self::Future {
+    fn call(&self, stream: T) -> Self::Future {
         let (http, acceptor) = (Rc::clone(&self.http), self.acceptor.clone());
         Box::pin(async move {
-            if let Some(accepted) = acceptor.accept(stream).await {
+            if let Some(accepted) = stream.accept(&acceptor).await {
                 let peer = accepted.1;
                 if let Err(error) = http.call(accepted).await {
                     log_dispatch_error(peer.map(|peer| peer.ip()), &error);
@@ -295,7 +350,7 @@ where
 
 /// Logs why a connection ended early. What a client does wrong is not an error of the server.
 fn log_dispatch_error(peer: Option<IpAddr>, error: &DispatchError) {
-    let client = peer.map(|peer| peer.to_string()).unwrap_or_default();
+    let client = peer.map_or_else(|| "unix".to_owned(), |peer| peer.to_string());
     let client = client.as_str();
     match error {
         DispatchError::Parse(error) => {
@@ -315,7 +370,11 @@ fn log_tls_error(peer: IpAddr, error: &io::Error) {
 
 #[cfg(test)]
 mod tests {
-    use std::{future::poll_fn, io::Read as _, io::Write as _, net};
+    use std::{
+        future::poll_fn,
+        io::{Read as _, Write as _},
+        net::{self, TcpListener},
+    };
 
     use actix_web::{
         App, HttpResponse,

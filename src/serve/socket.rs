@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    os::fd::AsFd,
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
@@ -10,7 +11,7 @@ use std::{
 use rustix::net::sockopt;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
+    net::{TcpStream, UnixStream},
 };
 use tokio_rustls::server::TlsStream;
 
@@ -20,6 +21,8 @@ pub enum Socket {
     Plain(TcpStream),
     /// HTTPS
     Tls(Box<TlsStream<TcpStream>>),
+    /// HTTP over a Unix socket.
+    Unix(UnixStream),
 }
 
 impl Socket {
@@ -28,6 +31,8 @@ impl Socket {
         let stream = match self {
             Self::Plain(stream) => stream,
             Self::Tls(stream) => stream.get_ref().0,
+            // The system keeps what is left for the other process, which is on this machine.
+            Self::Unix(_) => return,
         };
         // If this fails, the system tries for a while to send what is left.
         let _ = sockopt::set_socket_linger(stream, Some(Duration::ZERO));
@@ -39,6 +44,7 @@ impl AsyncRead for Socket {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
             Self::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
+            Self::Unix(stream) => Pin::new(stream).poll_read(context, buffer),
         }
     }
 }
@@ -48,6 +54,7 @@ impl AsyncWrite for Socket {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
             Self::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
+            Self::Unix(stream) => Pin::new(stream).poll_write(context, bytes),
         }
     }
 
@@ -55,6 +62,7 @@ impl AsyncWrite for Socket {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_flush(context),
             Self::Tls(stream) => Pin::new(stream).poll_flush(context),
+            Self::Unix(stream) => Pin::new(stream).poll_flush(context),
         }
     }
 
@@ -62,6 +70,7 @@ impl AsyncWrite for Socket {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_shutdown(context),
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(context),
+            Self::Unix(stream) => Pin::new(stream).poll_shutdown(context),
         }
     }
 }
@@ -82,10 +91,10 @@ pub fn set_options(stream: &TcpStream, send_timeout: Duration) -> io::Result<()>
 }
 
 /// Limits what the system buffers per connection when a client does not read. Linux would go up to 4 MiB. Connections
-/// inherit the size from the listening socket.
-pub fn bound_send_buffers(listener: &std::net::TcpListener) {
+/// inherit the size from a listening TCP socket, but not from a Unix socket.
+pub fn bound_send_buffers(socket: impl AsFd) {
     const SEND_BUFFER_BYTES: usize = 128 * 1024;
-    if let Err(error) = sockopt::set_socket_send_buffer_size(listener, SEND_BUFFER_BYTES) {
+    if let Err(error) = sockopt::set_socket_send_buffer_size(socket, SEND_BUFFER_BYTES) {
         log::warn!("cannot limit the size of send buffers: {error}");
     }
 }

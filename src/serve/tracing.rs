@@ -40,8 +40,7 @@ impl Tracing {
     }
 
     fn trusts(&self, request: &ServiceRequest) -> bool {
-        let peer = request.peer_addr();
-        peer.is_some_and(|peer| self.trusted.is_trusted(peer.ip()))
+        self.trusted.is_trusted_peer(request.peer_addr().map(|peer| peer.ip()))
     }
 }
 

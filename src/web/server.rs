@@ -1,6 +1,6 @@
 //! Starts the site: components, middleware, routes.
 
-use std::{io, net::TcpListener, sync::Arc};
+use std::{io, sync::Arc};
 
 use actix_web::{App, dev::ServerHandle, middleware::from_fn, web};
 
@@ -17,7 +17,10 @@ use super::{
 use crate::{
     config::Settings,
     loopback::is_loopback,
-    serve::{self, Options, ShutdownHandle, Tracing, access_log, request_guard, request_id},
+    serve::{
+        self, ListenAddress, Listeners, Options, ShutdownHandle, Tracing, UnixSocket, access_log, request_guard,
+        request_id,
+    },
     telemetry::Telemetry,
 };
 
@@ -32,22 +35,35 @@ pub struct Server {
 }
 
 impl Server {
-    /// Listens on `client.host` and `client.port`, and creates the site. Connects to no other server, except to Azure when the credential is in
+    /// Listens where the settings say, and creates the site. Connects to no other server, except to Azure when the credential is in
     /// Key Vault.
     ///
     /// # Errors
     /// See [`StartError`].
     pub fn bind(settings: &Settings) -> Result<Self, StartError> {
-        let listener = serve::listen(&settings.client.host, settings.client.port)?;
-        Self::from_listener(listener, settings)
+        let client = &settings.client;
+        let unix = client.socket_path.as_deref().map(|path| UnixSocket {
+            path,
+            mode: client.socket_mode.0,
+        });
+        Self::from_listener(Listeners::bind(&client.host, client.port, unix)?, settings)
     }
 
-    /// Creates the site on a socket that already listens.
+    /// Creates the site on sockets that already listen.
     ///
     /// # Errors
     /// See [`StartError`].
-    pub fn from_listener(listener: TcpListener, settings: &Settings) -> Result<Self, StartError> {
-        let port = listener.local_addr().map_err(StartError::Socket)?.port();
+    pub fn from_listener(listeners: impl Into<Listeners>, settings: &Settings) -> Result<Self, StartError> {
+        let listeners = listeners.into();
+        let client = &settings.client;
+        let port = match listeners.port() {
+            Some(port) => port,
+            // The default, http://localhost:PORT, would lead to no server.
+            None if client.public_url.is_none() && client.redirect_uri.is_none() => {
+                return Err(StartError::NoPublicUrl);
+            }
+            None => client.port,
+        };
         let state = AppState::new(settings, port)?;
         let public_url = &state.addresses.public_url;
         if public_url.scheme() == "http" && !is_loopback(public_url) {
@@ -79,11 +95,16 @@ impl Server {
             settings: &settings.server,
             tls: None,
         };
-        let http = serve::server::listen(listener, &options, application).map_err(StartError::Socket)?;
+        let http = serve::server::listen(listeners, &options, application).map_err(StartError::Socket)?;
         Ok(Self { http, watch, telemetry })
     }
 
-    /// The port that the site listens on.
+    /// Where the site listens.
+    pub fn addresses(&self) -> &[ListenAddress] {
+        self.http.addresses()
+    }
+
+    /// The port that the site listens on; 0 if it listens on Unix sockets only.
     pub fn port(&self) -> u16 {
         self.http.port()
     }

@@ -18,6 +18,11 @@ pub enum StartError {
     /// It cannot listen.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// It listens on a Unix socket only, so that no port suggests how browsers reach it.
+    #[error(
+        "the site listens on a Unix socket, and neither client.public_url nor client.redirect_uri says how browsers reach it"
+    )]
+    NoPublicUrl,
     /// Settings are missing or invalid: all of them, one per line.
     #[error("{}", list(.0))]
     Settings(Vec<SettingError>),
@@ -55,6 +60,9 @@ impl StartError {
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::Listen(error) => return error.hint("client.port"),
+            Self::NoPublicUrl => {
+                "set client.public_url to the address of the reverse proxy, such as https://blog.example.com"
+            }
             Self::Settings(_) => {
                 "set them in blog.toml, or in the environment as BLOG_CLIENT__… (client.client_id is BLOG_CLIENT__CLIENT_ID)"
             }

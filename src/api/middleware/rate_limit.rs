@@ -143,10 +143,12 @@ impl<C: Clock + Clone> RateLimits<C> {
         budgets.probes.take(&source).map(drop)
     }
 
-    /// The address that a request counts against; `None` when rate limits are disabled.
+    /// The address that a request counts against; `None` when rate limits are disabled, or the request came over a Unix
+    /// socket and no trusted proxy names its client.
     pub fn source(&self, request: &HttpRequest) -> Option<Source> {
-        let peer = request.peer_addr().filter(|_| self.budgets.is_some())?;
-        Some(self.proxies.client(peer.ip(), request.headers()).into())
+        self.budgets.as_ref()?;
+        let peer = request.peer_addr().map(|peer| peer.ip());
+        self.proxies.source(peer, request.headers())
     }
 
     /// Decides whether an unknown token of an address may be verified.

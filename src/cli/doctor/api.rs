@@ -9,7 +9,7 @@ use super::{
     finding::{Check, CheckResult},
 };
 use crate::{
-    cli::serving::http_url,
+    cli::serving::url,
     config::Settings,
     entra::{Authority, access_token::api_names},
     guid, outbound,
@@ -49,12 +49,12 @@ fn run(context: &DoctorContext) -> Vec<CheckResult> {
     let base = if context.client {
         context.settings.client.api_base_url.to_string()
     } else {
-        let host = if matches!(api.host.as_str(), "0.0.0.0" | "::") {
+        let host = if matches!(api.host.as_str(), "0.0.0.0" | "::" | "[::]") {
             "localhost"
         } else {
             &api.host
         };
-        http_url(host, api.port)
+        url("http", host, api.port)
     };
     let base = base.trim_end_matches('/');
     let agent = outbound::agent(

@@ -1,9 +1,6 @@
 //! Lists: arrays in a file, items separated by commas in the environment.
 
-use std::net::IpAddr;
-
 use figment::value::Value;
-use ipnet::IpNet;
 use serde_json::{Value as Json, json};
 
 use super::{SettingValue, structure::structured};
@@ -42,26 +39,6 @@ impl SettingValue for Vec<u32> {
                 .map_err(|_| format!("{:?} is not such a number", quotable(text)))
         };
         Vec::<String>::read(value)?.iter().map(number).collect()
-    }
-    fn show(&self) -> Json {
-        json!(self.iter().map(ToString::to_string).collect::<Vec<_>>())
-    }
-}
-
-/// In CIDR form. A single address is a network with one address.
-impl SettingValue for Vec<IpNet> {
-    const EXPECTED: &'static str = "networks such as 10.0.0.0/8, or IP addresses";
-
-    fn read(value: &Value) -> Result<Self, String> {
-        let network = |text: &String| {
-            text.parse()
-                .ok()
-                .or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
-        };
-        Vec::<String>::read(value)?
-            .iter()
-            .map(|text| network(text).ok_or_else(|| format!("{:?} is neither", quotable(text))))
-            .collect()
     }
     fn show(&self) -> Json {
         json!(self.iter().map(ToString::to_string).collect::<Vec<_>>())

@@ -29,7 +29,7 @@ pub enum CloseMode {
 /// What a connection does. Times are milliseconds on the clock of the registry, which is never 0.
 #[derive(Debug)]
 pub struct ConnectionState {
-    source: Source,
+    source: Option<Source>,
     /// Whether the server was full when it came: then it serves probes only.
     pub is_reserve: bool,
     close_mode: AtomicU8,
@@ -47,7 +47,7 @@ pub struct ConnectionState {
 }
 
 impl ConnectionState {
-    pub(super) fn new(source: Source, is_reserve: bool, now: u64) -> Self {
+    pub(super) fn new(source: Option<Source>, is_reserve: bool, now: u64) -> Self {
         Self {
             source,
             is_reserve,
@@ -82,8 +82,8 @@ impl ConnectionState {
         self.waker.register(waker);
     }
 
-    /// The client's address, as far as it is counted.
-    pub fn source(&self) -> Source {
+    /// The client's address, as far as it is counted; `None` for a Unix socket.
+    pub fn source(&self) -> Option<Source> {
         self.source
     }
 
@@ -167,7 +167,7 @@ mod tests {
 
     #[test]
     fn a_client_must_read_and_not_too_slowly() {
-        let state = ConnectionState::new(Source::V4(1), false, 1);
+        let state = ConnectionState::new(Some(Source::V4(1)), false, 1);
         assert!(!state.reads_too_slowly(40_000, 30_000), "nothing has stalled");
         state.stall(1000);
         assert!(!state.reads_too_slowly(30_000, 30_000), "29 seconds");

@@ -49,7 +49,9 @@ impl Connections {
         } else {
             self.counted.insert(id);
         }
-        *self.per_source.entry(state.source()).or_default() += 1;
+        if let Some(source) = state.source() {
+            *self.per_source.entry(source).or_default() += 1;
+        }
         id
     }
 
@@ -64,10 +66,11 @@ impl Connections {
                 .filter(|other| other.is_reserve && other.close_mode() != CloseMode::Abort)
                 .count();
         }
-        if let Some(count) = self.per_source.get_mut(&state.source()) {
+        let Some(source) = state.source() else { return };
+        if let Some(count) = self.per_source.get_mut(&source) {
             *count = count.saturating_sub(1);
             if *count == 0 {
-                self.per_source.remove(&state.source());
+                self.per_source.remove(&source);
             }
         }
     }
@@ -107,7 +110,7 @@ impl Connections {
         let open = self
             .all
             .iter()
-            .filter(|(_, state)| state.source() == source && state.close_mode() == CloseMode::None);
+            .filter(|(_, state)| state.source() == Some(source) && state.close_mode() == CloseMode::None);
         let idle = open.filter_map(|(id, state)| Some((state.idle_since()?, *id, state)));
         let Some((_, id, state)) = idle.min_by_key(|(since, id, _)| (*since, *id)) else {
             return false;

@@ -102,8 +102,8 @@ impl FailureLimit {
     }
 
     fn source(&self, request: &HttpRequest) -> Option<Source> {
-        let peer = request.peer_addr()?.ip();
-        Some(self.proxies.client(peer, request.headers()).into())
+        let peer = request.peer_addr().map(|peer| peer.ip());
+        self.proxies.source(peer, request.headers())
     }
 }
 
