@@ -11,6 +11,8 @@ use std::{
 
 use parking_lot::Mutex;
 
+use crate::metrics;
+
 /// Delay before a restart, doubled after each further panic.
 const RESTART_DELAY: Duration = Duration::from_secs(1);
 /// Longest delay. A thread that has run for longer than this starts again with [`RESTART_DELAY`].
@@ -74,6 +76,7 @@ pub fn spawn_once(name: &'static str, work: impl FnOnce() + Send + 'static) -> i
         if catch_unwind(AssertUnwindSafe(work)).is_ok() {
             record(name, Status::Ok, 0);
         } else {
+            metrics::process::thread_panicked(name);
             record(name, Status::Failed, 1);
             log::error!("background thread {name} panicked and is not restarted");
         }
@@ -119,6 +122,7 @@ fn spawn_with_delay(
             if begun.elapsed() > MAX_RESTART_DELAY {
                 delay = first_delay;
             }
+            metrics::process::thread_panicked(name);
             record(name, Status::Restarted, 1);
             log::error!(
                 "background thread {name} panicked; restarting it in {} s",

@@ -18,6 +18,7 @@ mod error;
 mod idp;
 mod loader;
 mod log;
+mod metrics;
 mod origin;
 mod quote;
 mod redact;
@@ -53,6 +54,7 @@ pub use idp::{
 };
 pub use loader::Entry;
 pub use log::{LogFormat, LogSettings};
+pub use metrics::MetricsSettings;
 pub use origin::{OriginError, parse_origin};
 pub use quote::{is_path, quotable, quotable_path, quotable_secret_path};
 pub use redact::HIDDEN;
@@ -82,6 +84,7 @@ pub const SECTIONS: &[Section] = &[
     DatabaseSettings::SECTION,
     LogSettings::SECTION,
     TelemetrySettings::SECTION,
+    MetricsSettings::SECTION,
     IdpSettings::SECTION,
 ];
 
@@ -106,6 +109,8 @@ pub struct Settings {
     pub log: LogSettings,
     /// `[telemetry]`
     pub telemetry: TelemetrySettings,
+    /// `[metrics]`
+    pub metrics: MetricsSettings,
     /// `[idp]`
     pub idp: IdpSettings,
 }
@@ -151,6 +156,7 @@ impl Settings {
             database: DatabaseSettings::read(&mut loader),
             log: LogSettings::read(&mut loader),
             telemetry: TelemetrySettings::load(&mut loader),
+            metrics: MetricsSettings::read(&mut loader),
             idp: IdpSettings::load(&mut loader),
             server,
         };

@@ -8,6 +8,7 @@
 //! | room | what it holds |
 //! |---|---|
 //! | [`cli`] | the subcommands; the only room that prints to stdout |
+//! | [`exposition`] | the server that Prometheus reads the metrics from |
 //! | [`api`] | the REST API: routes, handlers, bearer tokens, problem documents |
 //! | [`web`] | the web site: sign-in, sessions, pages, and the client of the API |
 //! | [`idp`], [`vault`] | emulators of Entra ID and of Azure Key Vault, for development |
@@ -21,6 +22,7 @@
 //! | [`telemetry`] | sends the spans of a server to a collector |
 //! | [`outbound`] | HTTP agents for requests to other servers; the only room that reads the proxy variables |
 //! | [`trace`] | the request that a thread works for: its id, its trace, and the spans of that trace |
+//! | [`metrics`] | what happened and what is now, for Prometheus; uses no other room |
 //! | [`config`] | the settings; the only room that reads them from the environment |
 //!
 //! The files between them: `atomic_file` replaces a file atomically, `background` starts threads whose panics are
@@ -44,11 +46,13 @@ pub mod cli;
 pub mod config;
 pub mod db;
 pub mod entra;
+pub mod exposition;
 mod failure_log;
 mod guid;
 pub mod hint;
 pub mod idp;
 mod loopback;
+pub mod metrics;
 pub mod outbound;
 pub mod registration;
 pub mod serve;

@@ -4,6 +4,7 @@
 
 mod client_span;
 mod local_names;
+mod measure;
 mod proxy;
 
 use std::{
@@ -22,7 +23,8 @@ use ureq::{
 };
 
 pub use self::client_span::PropagateTrace;
-use self::{client_span::ClientSpans, local_names::LocalNames, proxy::Proxies};
+use self::{client_span::ClientSpans, local_names::LocalNames, measure::Measured, proxy::Proxies};
+pub use crate::metrics::outbound::Target;
 
 /// Most bytes of a response body; a longer one is an error. Entra's largest, the key set, has some 20 KB.
 pub const MAX_BODY_BYTES: u64 = 1024 * 1024;
@@ -45,14 +47,14 @@ pub enum OutboundError {
     },
 }
 
-/// Creates an agent whose requests, including connecting, end within `timeout`.
+/// Creates an agent whose requests, including connecting, end within `timeout`. `target` says in the metrics what it calls.
 ///
 /// `ca_file` is a PEM file of certificates to trust in addition to the system's. Responses with an error status are not
 /// errors, and neither are redirects. Share one agent: it reuses connections.
 ///
 /// # Errors
 /// When `ca_file` cannot be read or holds no certificate.
-pub fn agent(timeout: Duration, ca_file: Option<&Path>) -> Result<Agent, OutboundError> {
+pub fn agent(target: Target, timeout: Duration, ca_file: Option<&Path>) -> Result<Agent, OutboundError> {
     let mut roots = SYSTEM_ROOTS.clone();
     if let Some(path) = ca_file {
         roots.extend(certificates_from_file(path)?);
@@ -60,12 +62,13 @@ pub fn agent(timeout: Duration, ca_file: Option<&Path>) -> Result<Agent, Outboun
     let tls = TlsConfig::builder()
         .root_certs(RootCerts::Specific(Arc::new(roots)))
         .build();
-    Ok(agent_with(config(timeout).tls_config(tls), Proxies::from_environment()))
+    let config = config(timeout).tls_config(tls).middleware(Measured(target));
+    Ok(agent_with(config, Proxies::from_environment()))
 }
 
 /// An agent for services on this machine or its host: no proxy, and plain HTTP only.
 pub fn local_agent(timeout: Duration) -> Agent {
-    with_local_names(config(timeout).build())
+    with_local_names(config(timeout).middleware(Measured(Target::Machine)).build())
 }
 
 fn agent_with(config: ConfigBuilder<AgentScope>, proxies: Proxies) -> Agent {
@@ -156,7 +159,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ca.pem");
         fs::write(&path, "not a certificate").unwrap();
-        let error = agent(Duration::from_secs(1), Some(&path)).unwrap_err();
+        let error = agent(Target::Other, Duration::from_secs(1), Some(&path)).unwrap_err();
         assert_eq!(
             error.to_string(),
             format!("CA file {}: holds no certificate in PEM form", path.display())
@@ -173,20 +176,25 @@ mod tests {
             (folder.path(), "is not a file"),
             (&large, "is larger than 8388608 bytes"),
         ] {
-            let error = agent(Duration::from_secs(1), Some(path)).unwrap_err();
+            let error = agent(Target::Other, Duration::from_secs(1), Some(path)).unwrap_err();
             assert_eq!(error.to_string(), format!("CA file {}: {reason}", path.display()));
         }
     }
 
     #[test]
     fn a_missing_ca_file_is_an_error() {
-        let error = agent(Duration::from_secs(1), Some(Path::new("/nonexistent/ca.pem"))).unwrap_err();
+        let error = agent(
+            Target::Other,
+            Duration::from_secs(1),
+            Some(Path::new("/nonexistent/ca.pem")),
+        )
+        .unwrap_err();
         assert!(error.to_string().starts_with("CA file /nonexistent/ca.pem: "));
     }
 
     #[test]
     fn agents_time_out_and_neither_follow_redirects_nor_fail_on_a_status() {
-        let agent = agent(Duration::from_secs(7), None).unwrap();
+        let agent = agent(Target::Other, Duration::from_secs(7), None).unwrap();
         let config = agent.config();
         assert_eq!(config.timeouts().global, Some(Duration::from_secs(7)));
         assert_eq!(config.max_redirects(), 0);

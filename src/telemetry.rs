@@ -3,7 +3,7 @@
 //! A collector that is away, slow or broken never delays a request: finished spans wait in a bounded queue, and those for
 //! which there is no room are dropped and counted. At the end of the server, the queue is sent within [`FLUSH_TIMEOUT`].
 //!
-//! Each server has its own pipeline, because one process may run several servers, each a service of its own.
+//! Each server has its own pipeline: one process may run several servers, and each is a separate service.
 
 mod exporter;
 mod losses;
@@ -72,7 +72,7 @@ impl Telemetry {
         let Some(endpoint) = &settings.otlp_endpoint else {
             return Ok(Self(None));
         };
-        let losses = Arc::new(Losses::new());
+        let losses = Arc::new(Losses::new(endpoint));
         let room = Room::new(settings.queue_size, Arc::clone(&losses));
         let exporter = OtlpExporter::new(endpoint, settings, ca_file, room.clone(), Arc::clone(&losses))?;
         let config = BatchConfigBuilder::default()
@@ -107,7 +107,7 @@ impl Telemetry {
         let Self(Some(pipeline)) = self else { return };
         pipeline.losses.begin_stop();
         if pipeline.provider.shutdown_with_timeout(FLUSH_TIMEOUT).is_err() {
-            let rest = pipeline.room.lose_rest() as u64;
+            let rest = pipeline.room.close() as u64;
             pipeline
                 .losses
                 .export_failed(rest, "the collector did not accept the last ones in time");

@@ -11,7 +11,7 @@ use serde::Serialize;
 use tokio::sync::Mutex;
 use utoipa::ToSchema;
 
-use crate::{background, db::Database, entra::AccessTokenValidator};
+use crate::{background, db::Database, entra::AccessTokenValidator, metrics};
 
 /// How long the database may take to answer. Shorter than the usual timeout of probes.
 const DATABASE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -90,8 +90,14 @@ impl Readiness {
         }
         let status = match timeout(DATABASE_TIMEOUT, self.database.ping()).await {
             Ok(Ok(())) => Status::Ok,
-            Ok(Err(error)) => unavailable(&error.to_string()),
-            Err(_) => unavailable("the database did not answer in time"),
+            Ok(Err(error)) => {
+                metrics::database::failed(error.reason());
+                unavailable(&error.to_string())
+            }
+            Err(_) => {
+                metrics::database::failed("deadline");
+                unavailable("the database did not answer in time")
+            }
         };
         *last = Some((Instant::now(), status));
         status

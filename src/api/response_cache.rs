@@ -14,7 +14,10 @@ use super::{
     posts::{PostJson, posts_as_json},
     problem::Problem,
 };
-use crate::blog::{Blog, DataVersion, Filter, Page, Paging, Post, View};
+use crate::{
+    blog::{Blog, DataVersion, Filter, Page, Paging, Post, View},
+    metrics::{self, cache::Cache as Cached},
+};
 
 /// The approximate size of an entry without its JSON.
 const ENTRY_BYTES: usize = 512;
@@ -125,8 +128,10 @@ impl ResponseCache {
             && let Some(cached) = posts.get(&id)
             && cached.version.is_some_and(|cached| cached.same_existing_posts(version))
         {
+            metrics::cache::looked_up(Cached::Posts, true);
             return Ok(cached);
         }
+        count_miss(Cached::Posts, version);
         let mut head = blog.post(id).await?;
         let json = json(&PostJson::from(&head))?;
         (head.title, head.content) = (String::new(), String::new());
@@ -158,8 +163,10 @@ impl ResponseCache {
             && let Some(cached) = self.tops.get(&view)
             && cached.version == version
         {
+            metrics::cache::looked_up(Cached::Lists, true);
             return Ok(cached);
         }
+        count_miss(Cached::Lists, version);
         let page = CachedPage::load(blog, (filter, paging, view), version).await?;
         if version.is_some() && page.json.len() <= MAX_TOP_BYTES {
             self.tops.insert(view, Arc::clone(&page));
@@ -174,8 +181,10 @@ impl ResponseCache {
             && let Some(cached) = self.searches.get(&search)
             && cached.version == version
         {
+            metrics::cache::looked_up(Cached::Searches, true);
             return Ok(cached);
         }
+        count_miss(Cached::Searches, version);
         let page = CachedPage::load(blog, search.clone(), version).await?;
         // When the index catches up, the data version does not change; so an incomplete result is not cached.
         if version.is_some() && page.is_current && page.json.len() <= MAX_SEARCH_BYTES {
@@ -190,6 +199,13 @@ impl ResponseCache {
             return Ok(None);
         }
         Ok(blog.data_version()?)
+    }
+}
+
+/// Counts a lookup without result, where there is a cache.
+fn count_miss(cache: Cached, version: Option<DataVersion>) {
+    if version.is_some() {
+        metrics::cache::looked_up(cache, false);
     }
 }
 

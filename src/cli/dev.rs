@@ -28,6 +28,7 @@ use super::{
 use crate::{
     api,
     config::{ConfigErrorKind, ConfigErrors, Origin, Role, Settings},
+    exposition::{Exposition, Socket},
     idp,
     serve::{self, ListenError, descriptors, shutdown},
     vault, web,
@@ -36,8 +37,11 @@ use crate::{
 pub use self::folder::is_database;
 
 /// The user's settings that `dev` uses. It sets all others itself.
-const USED_SETTINGS: [&str; 5] = [
+const USED_SETTINGS: [&str; 8] = [
     "log.level",
+    "metrics.enabled",
+    "metrics.host",
+    "metrics.port",
     "api.rate_limits",
     "api.require_app_roles",
     "idp.users",
@@ -55,8 +59,8 @@ const OTHER_FOLDER: &str = "name another folder with --data-dir FOLDER";
 /// Needs no tenant and no settings. Creates a folder .blogctl with a key and a certificate, registers the certificate in the
 /// emulator, and stores posts in SQLite. The next start uses them again. Listens only on this machine.
 ///
-/// Of your own settings, it uses only log.level, api.rate_limits, api.require_app_roles, idp.users and
-/// idp.access_token_seconds, so that a blog.toml for a real tenant has no effect here.
+/// Of your own settings, it uses only log.level, metrics.enabled, metrics.host, metrics.port, api.rate_limits,
+/// api.require_app_roles, idp.users and idp.access_token_seconds, so that a blog.toml for a real tenant has no effect here.
 #[derive(Debug, Clone, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -128,6 +132,7 @@ pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Resul
     }
     // Before anything is written, so that a port in use leaves nothing half-started.
     let sockets = Sockets::bind(arguments)?;
+    let metrics = Socket::listen(&own.metrics)?;
     let plan = Plan {
         data_dir,
         ports: sockets.ports()?,
@@ -139,7 +144,7 @@ pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Resul
     }
     let prepared = prepare::prepare(&folder, &plan, &own)?;
     // `folder` stays locked until the servers have stopped.
-    serve(sockets, &prepared, &plan)
+    serve(sockets, metrics, &prepared, &plan)
 }
 
 fn print_env(plan: &Plan, own: &Settings) -> anyhow::Result<()> {
@@ -163,6 +168,7 @@ fn own_settings(arguments: &SettingsArguments) -> anyhow::Result<Settings> {
         let is_of = |section: &str| error.setting.starts_with(section);
         error.kind == ConfigErrorKind::UnreadableFile
             || is_of("log.")
+            || is_of("metrics.")
             || is_of("idp.")
             || USED_SETTINGS.contains(&error.setting.as_str())
     });
@@ -246,7 +252,7 @@ fn listen(port: u16, flag: &str) -> anyhow::Result<TcpListener> {
     }
 }
 
-fn serve(sockets: Sockets, prepared: &Prepared, plan: &Plan) -> anyhow::Result<()> {
+fn serve(sockets: Sockets, metrics: Option<Socket>, prepared: &Prepared, plan: &Plan) -> anyhow::Result<()> {
     let settings = &prepared.settings;
     descriptors::raise_limit();
     // Before the site, which sends requests to it while it starts.
@@ -256,6 +262,7 @@ fn serve(sockets: Sockets, prepared: &Prepared, plan: &Plan) -> anyhow::Result<(
         .map(|socket| vault::Server::start(socket, VAULT_CERTIFICATE, &key))
         .transpose()?;
     rt::System::new().block_on(async {
+        let exposition = metrics.map(Socket::serve).transpose()?;
         let idp = idp::Server::from_listener(sockets.idp, settings)?;
         let api = api::Server::from_listener(sockets.api, settings)?;
         let web = web::Server::from_listener(sockets.client, settings)?;
@@ -264,10 +271,14 @@ fn serve(sockets: Sockets, prepared: &Prepared, plan: &Plan) -> anyhow::Result<(
         let runs: Vec<Run> = vec![Box::pin(idp.run()), Box::pin(api.run()), Box::pin(web.run())];
         let run = async {
             // After signal handlers are installed: a reader of the summary may send a signal at once.
-            summary::print(&summary::started(plan, prepared)).map_err(io::Error::other)?;
+            let metrics = exposition.as_ref().map(Exposition::url);
+            summary::print(&summary::started(plan, metrics, prepared)).map_err(io::Error::other)?;
             all(handles.clone(), runs).await
         };
         shutdown::on_signal(shutdown_handles, Duration::ZERO, run).await?;
+        if let Some(exposition) = exposition {
+            exposition.stop().await;
+        }
         summary::print(&summary::stopped(plan))?;
         Ok(())
     })

@@ -18,6 +18,7 @@ use crate::{
     config::ConfigErrors,
     db::DbError,
     entra::CredentialError,
+    exposition,
     hint::Hint,
     idp, web,
 };
@@ -169,6 +170,7 @@ const HINTED_ERRORS: &[HintOf] = &[
     hint_of::<IssueError>,
     hint_of::<DbError>,
     hint_of::<api::StartError>,
+    hint_of::<exposition::StartError>,
     hint_of::<idp::StartError>,
     hint_of::<web::StartError>,
 ];

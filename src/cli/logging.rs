@@ -23,6 +23,7 @@ use log::{
 use self::background::Background;
 use crate::{
     config::{LogFormat, LogSettings},
+    metrics,
     trace::{Scope, TraceContext},
 };
 
@@ -66,6 +67,7 @@ pub fn start(settings: &LogSettings) {
     builder.target(target(settings.format)).write_style(WriteStyle::Always);
     match settings.format {
         LogFormat::Text => builder.format(move |line, record| {
+            metrics::logs::logged(record.level());
             let style = if is_coloured {
                 line.default_level_style(record.level())
             } else {
@@ -78,6 +80,7 @@ pub fn start(settings: &LogSettings) {
             writeln!(line)
         }),
         LogFormat::Json => builder.format(|line, record| {
+            metrics::logs::logged(record.level());
             let time = line.timestamp_millis().to_string();
             line.write_all(json::line(&time, record).as_bytes())
         }),

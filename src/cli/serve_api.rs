@@ -38,7 +38,7 @@ pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Resul
         flag("--port", "api.port", arguments.port),
     ];
     let settings = settings.load(Role::Api, flags.into_iter().flatten().collect())?;
-    serve(|| {
+    serve(Some(&settings.metrics), || {
         let server = Server::bind(&settings)?;
         Ok(Bound {
             urls: urls(server.addresses(), "http", &settings.api.host),

@@ -37,7 +37,7 @@ pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Resul
         flag("--port", "client.port", arguments.port),
     ];
     let settings = settings.load(Role::Client, flags.into_iter().flatten().collect())?;
-    serve(|| {
+    serve(Some(&settings.metrics), || {
         let server = Server::bind(&settings)?;
         Ok(Bound {
             urls: urls(server.addresses(), "http", &settings.client.host),

@@ -60,7 +60,7 @@ pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Resul
         .idp
         .signing_keys_file
         .get_or_insert_with(|| state_dir.join(SIGNING_KEYS_FILE));
-    serve(|| {
+    serve(None, || {
         let server = Server::bind(&settings)?;
         let scheme = if settings.idp.tls { "https" } else { "http" };
         let url = url(scheme, &settings.idp.host, server.port());

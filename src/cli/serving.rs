@@ -4,7 +4,11 @@ use std::{future::Future, io, time::Duration};
 
 use actix_web::rt::System;
 
-use crate::serve::{ListenAddress, ShutdownHandle, descriptors, shutdown};
+use crate::{
+    config::MetricsSettings,
+    exposition::Socket,
+    serve::{ListenAddress, ShutdownHandle, descriptors, shutdown},
+};
 
 /// A server that listens but does not run yet.
 pub struct Bound<R> {
@@ -18,16 +22,27 @@ pub struct Bound<R> {
     pub run: R,
 }
 
-/// Binds a server with `bind`, logs its address, and serves until SIGINT or SIGTERM.
+/// Binds a server with `bind`, logs its address, and serves until SIGINT or SIGTERM. Metrics are served from before the
+/// server starts until it has stopped.
 ///
 /// # Errors
-/// The errors of `bind` and of the server.
-pub fn serve<R>(bind: impl FnOnce() -> anyhow::Result<Bound<R>>) -> anyhow::Result<()>
+/// The errors of `bind` and of the servers.
+pub fn serve<R>(
+    metrics: Option<&MetricsSettings>,
+    bind: impl FnOnce() -> anyhow::Result<Bound<R>>,
+) -> anyhow::Result<()>
 where
     R: Future<Output = io::Result<()>>,
 {
     descriptors::raise_limit();
     System::new().block_on(async {
+        let exposition = match metrics.map(Socket::listen).transpose()?.flatten() {
+            Some(socket) => Some(socket.serve()?),
+            None => None,
+        };
+        if let Some(exposition) = &exposition {
+            log::info!("metrics on {}", exposition.url());
+        }
         let Bound {
             urls,
             shutdown_handle,
@@ -42,6 +57,9 @@ where
             run.await
         };
         shutdown::on_signal(vec![shutdown_handle], drain, run).await?;
+        if let Some(exposition) = exposition {
+            exposition.stop().await;
+        }
         log::info!("stopped");
         Ok(())
     })

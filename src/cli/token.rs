@@ -155,7 +155,7 @@ impl Emulator {
 
     fn mint(&self, request: &Value) -> anyhow::Result<Minted> {
         let base = self.base.as_str().trim_end_matches('/');
-        let agent = outbound::agent(TIMEOUT, self.ca_file.as_deref())?;
+        let agent = outbound::agent(outbound::Target::Other, TIMEOUT, self.ca_file.as_deref())?;
         let response = agent.post(format!("{base}/_control/tokens")).send_json(request);
         let mut response = response
             .map_err(|error| anyhow!("no Entra ID emulator answers at {base}: {error}"))

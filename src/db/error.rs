@@ -142,6 +142,19 @@ impl DbError {
         }
     }
 
+    /// What failed, in a word for the metrics.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Deadline { .. } => "deadline",
+            Self::SearchBusy => "search_busy",
+            Self::Closed => "closed",
+            Self::Panicked => "panicked",
+            error if error.is_transient() => "unavailable",
+            Self::NotCommitted(_) => "not_committed",
+            _ => "statement",
+        }
+    }
+
     /// Whether a later retry may succeed.
     pub fn is_transient(&self) -> bool {
         match self {

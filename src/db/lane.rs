@@ -5,7 +5,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use tokio::{
@@ -13,11 +13,14 @@ use tokio::{
     time,
 };
 
+use crate::metrics::database::{LaneMetrics, LaneUse};
+
 /// One lane.
 pub(super) struct Lane {
     turns: Arc<Semaphore>,
-    waiting: AtomicUsize,
+    waiting: Arc<AtomicUsize>,
     max_waiting: usize,
+    metrics: LaneMetrics,
 }
 
 /// Why work gets no turn.
@@ -41,12 +44,25 @@ impl Drop for Waiting<'_> {
 }
 
 impl Lane {
-    /// A lane in which `at_once` pieces of work run, and `max_waiting` more wait.
-    pub fn new(at_once: usize, max_waiting: usize) -> Self {
+    /// A lane in which `at_once` pieces of work run, and `max_waiting` more wait. `name` is for the metrics.
+    pub fn new(name: &'static str, at_once: usize, max_waiting: usize) -> Self {
+        let (turns, waiting) = (Arc::new(Semaphore::new(at_once)), Arc::<AtomicUsize>::default());
+        let (observed_turns, observed_waiting) = (Arc::downgrade(&turns), Arc::clone(&waiting));
+        let read = move || {
+            Some(LaneUse {
+                running: Some((
+                    at_once.saturating_sub(observed_turns.upgrade()?.available_permits()),
+                    at_once,
+                )),
+                waiting: Some(observed_waiting.load(Ordering::Relaxed)),
+                waiting_limit: Some(max_waiting).filter(|most| *most < usize::MAX),
+            })
+        };
         Self {
-            turns: Arc::new(Semaphore::new(at_once)),
-            waiting: AtomicUsize::new(0),
+            turns,
+            waiting,
             max_waiting,
+            metrics: LaneMetrics::new(name, read),
         }
     }
 
@@ -69,6 +85,7 @@ impl Lane {
     ) -> Result<OwnedSemaphorePermit, NoTurn> {
         for turns in [Some(&self.turns), shared].into_iter().flatten() {
             if let Ok(permit) = Arc::clone(turns).try_acquire_owned() {
+                self.metrics.waited(Duration::ZERO);
                 return Ok(permit);
             }
         }
@@ -78,8 +95,10 @@ impl Lane {
         let already_waiting = self.waiting.fetch_add(1, Ordering::Relaxed);
         let _waiting = Waiting(&self.waiting);
         if already_waiting >= self.max_waiting {
+            self.metrics.refused_when_full();
             return Err(NoTurn::Full);
         }
+        let since = Instant::now();
         let own = Arc::clone(&self.turns).acquire_owned();
         let permit = async {
             match shared {
@@ -90,9 +109,12 @@ impl Lane {
                 None => own.await,
             }
         };
-        let permit = time::timeout_at(ends.into(), permit)
-            .await
-            .map_err(|_| NoTurn::Deadline)?;
+        let permit = time::timeout_at(ends.into(), permit).await;
+        self.metrics.waited(since.elapsed());
+        let permit = permit.map_err(|_| {
+            self.metrics.refused_at_deadline();
+            NoTurn::Deadline
+        })?;
         permit.map_err(|_: AcquireError| NoTurn::Closed)
     }
 
@@ -109,8 +131,6 @@ impl Lane {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn soon() -> Instant {
@@ -119,7 +139,7 @@ mod tests {
 
     #[tokio::test]
     async fn work_beyond_the_queue_is_rejected_at_once() {
-        let lane = Lane::new(1, 0);
+        let lane = Lane::new("test", 1, 0);
         let turn = lane.enter(soon()).await.expect("the only turn");
         assert_eq!(lane.enter(soon()).await.expect_err("no queue"), NoTurn::Full);
         drop(turn);
@@ -128,7 +148,7 @@ mod tests {
 
     #[tokio::test]
     async fn waiting_work_gets_a_turn_or_its_deadline_passes() {
-        let lane = Arc::new(Lane::new(1, 1));
+        let lane = Arc::new(Lane::new("test", 1, 1));
         let turn = lane.enter(soon()).await.expect("the only turn");
         assert_eq!(lane.enter(Instant::now()).await.expect_err("no turn"), NoTurn::Deadline);
         let waiting = tokio::spawn({
@@ -143,7 +163,7 @@ mod tests {
 
     #[tokio::test]
     async fn shared_turns_are_used_when_the_own_ones_are_taken() {
-        let lane = Lane::new(1, 0);
+        let lane = Lane::new("test", 1, 0);
         let shared = Arc::new(Semaphore::new(1));
         let _own = lane.enter_or_share(Some(&shared), soon()).await.expect("its own turn");
         assert_eq!(shared.available_permits(), 1);
@@ -157,7 +177,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_closed_lane_rejects_all_work() {
-        let lane = Arc::new(Lane::new(1, 1));
+        let lane = Arc::new(Lane::new("test", 1, 1));
         let _turn = lane.enter(soon()).await.expect("the only turn");
         let waiting = tokio::spawn({
             let lane = Arc::clone(&lane);

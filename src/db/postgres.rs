@@ -34,6 +34,7 @@ use self::{
 use super::{DbError, Work, WorkError, WorkValue, deadline};
 use crate::{
     config::DatabaseSettings,
+    metrics::{Observation, database::observe_connections},
     trace::{self, Scope},
 };
 
@@ -50,6 +51,7 @@ pub(super) struct PostgresDatabase {
     probe: Arc<Workers>,
     cancellations: Arc<Workers>,
     cancel_permit: Arc<Semaphore>,
+    _observation: Observation,
 }
 
 impl PostgresDatabase {
@@ -65,6 +67,12 @@ impl PostgresDatabase {
         let (searches, cancellations) = (workers(Purpose::Searches), workers(Purpose::Requests));
         workers::watch([&pool, &searches, &probe, &cancellations].map(Arc::clone).to_vec())
             .map_err(|reason| DbError::cannot_open(shown, reason))?;
+        let observe = |name, workers: &Arc<Workers>| {
+            let workers = Arc::downgrade(workers);
+            observe_connections(name, move || Some(workers.upgrade()?.in_use()))
+        };
+        let observations = [("requests", &pool), ("searches", &searches), ("probe", &probe)];
+        let observation = Observation::all(observations.map(|(name, workers)| observe(name, workers)));
         let (lanes, cancel_permit) = (Lanes::new(settings), Arc::new(Semaphore::new(1)));
         Ok(Self {
             settings: settings.clone(),
@@ -75,6 +83,7 @@ impl PostgresDatabase {
             probe,
             cancellations,
             cancel_permit,
+            _observation: observation,
         })
     }
 

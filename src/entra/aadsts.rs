@@ -6,6 +6,8 @@
 mod known;
 
 pub use known::KNOWN;
+use std::borrow::Cow;
+
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -172,6 +174,15 @@ impl EntraError {
     pub fn label(&self) -> String {
         self.code
             .map_or_else(|| self.error.clone(), |code| format!("AADSTS{code}"))
+    }
+
+    /// As [`Self::label`] if blogctl knows the code; otherwise `other`, or `none` without a code. Bounded, for the metrics.
+    pub fn bounded_label(&self) -> Cow<'static, str> {
+        match (self.known(), self.code) {
+            (Some(known), _) => format!("AADSTS{}", known.code).into(),
+            (None, Some(_)) => "other".into(),
+            (None, None) => "none".into(),
+        }
     }
 
     fn known(&self) -> Option<&'static KnownCode> {

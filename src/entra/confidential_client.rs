@@ -22,7 +22,10 @@ use super::{
     credential::{AssertionRequest, Credential, CredentialError, CredentialSource},
     id_token::{self, IdTokenError},
 };
-use crate::config::{AssertionForm, ClientSettings, Settings};
+use crate::{
+    config::{AssertionForm, ClientSettings, Settings},
+    metrics::certificates::{ClientCertificate, CredentialUse},
+};
 
 /// RFC 7523 §2.2
 const CLIENT_ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
@@ -191,6 +194,11 @@ impl ConfidentialClient {
         self.credentials.unusable()
     }
 
+    /// The certificates that this process knows, for the metrics.
+    pub fn certificates(&self) -> Vec<ClientCertificate> {
+        self.credentials.certificates()
+    }
+
     /// Starts a sign-in. May block (discovery).
     ///
     /// # Errors
@@ -351,6 +359,7 @@ impl ConfidentialClient {
             Ok(assertion) => request(&metadata, assertion),
             Err(error) => Err(error.clone().into()),
         };
+        self.credentials.count_use(&used, use_of(&outcome));
         let failure = match (&outcome, &assertion) {
             (Err(SignInError::Entra(error)), Ok(assertion)) if error.category() == ErrorCategory::Certificate => {
                 CredentialFailure::Rejected { error, assertion }
@@ -374,11 +383,13 @@ impl ConfidentialClient {
                     other.credential.name(),
                     error.with_hint()
                 );
+                self.credentials.count_use(&other.credential, CredentialUse::Unusable);
                 self.credentials.record_outcome(&other, Outcome::Unknown);
                 // The first error is the one that the operator must resolve.
                 return outcome;
             }
         };
+        self.credentials.count_use(&other.credential, use_of(&second));
         self.credentials.record_outcome(&other, credential_outcome(&second));
         second
     }
@@ -404,7 +415,9 @@ impl ConfidentialClient {
             client_id: &self.client_id,
             audience: &metadata.token_endpoint,
         };
-        credential.assertion(&request, self.provider.clock().now())
+        let assertion = credential.assertion(&request, self.provider.clock().now());
+        self.credentials.count_assertion(credential, assertion.is_ok());
+        assertion
     }
 
     /// `offline_access` asks for the refresh token, `openid` for the ID token. The API's scope determines the audience of the
@@ -442,6 +455,16 @@ impl fmt::Debug for PendingSignIn {
 impl fmt::Debug for AuthorizationRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AuthorizationRequest").finish_non_exhaustive()
+    }
+}
+
+/// The outcome of a request, for the metrics.
+fn use_of<T>(outcome: &Result<T, SignInError>) -> CredentialUse {
+    match (outcome, credential_outcome(outcome)) {
+        (Err(SignInError::Credential(_)), _) => CredentialUse::Unusable,
+        (_, Outcome::Accepted) => CredentialUse::Accepted,
+        (_, Outcome::Rejected) => CredentialUse::Rejected,
+        (_, Outcome::Unknown) => CredentialUse::Unknown,
     }
 }
 

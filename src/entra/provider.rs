@@ -22,7 +22,7 @@ use crate::{
     config::EntraSettings,
     failure_log::FailureLog,
     loopback::is_secure,
-    outbound::{self, OutboundError},
+    outbound::{self, OutboundError, Target},
     single_flight::SingleFlight,
 };
 
@@ -101,7 +101,7 @@ impl Provider {
     /// # Errors
     /// When the settings name no authority or the CA file is unusable.
     pub fn new(settings: &EntraSettings) -> Result<Self, ProviderError> {
-        Self::for_tenants(settings, &[])
+        Self::with_role("client", settings, &[], default_policy(settings), Clock::default())
     }
     /// As [`Self::new`], with signing keys for the tokens of these tenants too, as in `api.tenants`. Entries that are not GUIDs are
     /// ignored.
@@ -109,17 +109,23 @@ impl Provider {
     /// # Errors
     /// As [`Self::new`].
     pub fn for_tenants(settings: &EntraSettings, others: &[String]) -> Result<Self, ProviderError> {
-        let policy = KeyPolicy {
-            expire_after: settings.keys_max_age,
-            ..KeyPolicy::default()
-        };
-        Self::with_policy(settings, others, policy, Clock::default())
+        Self::with_policy(settings, others, default_policy(settings), Clock::default())
     }
     /// As [`Self::for_tenants`], with other intervals for the signing keys and another clock.
     ///
     /// # Errors
     /// As [`Self::new`].
     pub fn with_policy(
+        settings: &EntraSettings,
+        others: &[String],
+        policy: KeyPolicy,
+        clock: Clock,
+    ) -> Result<Self, ProviderError> {
+        Self::with_role("api", settings, others, policy, clock)
+    }
+
+    fn with_role(
+        role: &'static str,
         settings: &EntraSettings,
         others: &[String],
         policy: KeyPolicy,
@@ -137,12 +143,12 @@ impl Provider {
             KeyCacheFile::new(path, source.to_string())
         });
         Ok(Self {
-            agent: outbound::agent(settings.timeout, settings.ca_file.as_deref())?,
+            agent: outbound::agent(Target::Entra, settings.timeout, settings.ca_file.as_deref())?,
             jwks_uri: settings.jwks_uri.clone(),
             metadata: Mutex::new(None),
             discovery: SingleFlight::default(),
             discovery_failures: FailureLog::default(),
-            keys: SigningKeys::new(policy, clock.clone(), cache_file, authority.with_tenants(others)),
+            keys: SigningKeys::new(role, policy, clock.clone(), cache_file, authority.with_tenants(others)),
             authority,
             clock,
         })
@@ -319,6 +325,13 @@ impl Provider {
     fn cache_metadata(&self, metadata: Arc<Metadata>, lifetime: Duration) {
         let renew_at = self.clock.elapsed() + lifetime;
         *self.metadata.lock() = Some(CachedMetadata { metadata, renew_at });
+    }
+}
+
+fn default_policy(settings: &EntraSettings) -> KeyPolicy {
+    KeyPolicy {
+        expire_after: settings.keys_max_age,
+        ..KeyPolicy::default()
     }
 }
 

@@ -15,6 +15,7 @@ use std::{
 };
 
 use arc_swap::ArcSwapOption;
+use chrono::TimeDelta;
 use parking_lot::{Mutex, MutexGuard};
 use url::Url;
 
@@ -25,7 +26,7 @@ pub(super) use key_set::{KeySet, Lifetime, SigningKey};
 pub use policy::KeyPolicy;
 
 use super::{Authority, ProviderError, clock::Clock};
-use crate::{failure_log::FailureLog, single_flight::SingleFlight};
+use crate::{failure_log::FailureLog, metrics, single_flight::SingleFlight};
 
 /// A response of the key endpoint.
 pub(super) struct FetchedKeys {
@@ -49,6 +50,8 @@ pub(super) enum KeyLookup {
 
 /// The cached keys, and when to fetch new ones. The caller supplies the fetch itself.
 pub(super) struct SigningKeys {
+    /// The server that uses the keys, for the metrics.
+    role: &'static str,
     policy: KeyPolicy,
     /// The tenants whose tokens the keys verify.
     tenants: Vec<Authority>,
@@ -73,12 +76,14 @@ struct Schedule {
 
 impl SigningKeys {
     pub(super) fn new(
+        role: &'static str,
         policy: KeyPolicy,
         clock: Clock,
         cache_file: Option<KeyCacheFile>,
         tenants: Vec<Authority>,
     ) -> Self {
         Self {
+            role,
             policy,
             tenants,
             clock,
@@ -219,10 +224,12 @@ impl SigningKeys {
         let now = self.clock.elapsed();
         let mut schedule = self.schedule();
         schedule.last_fetch_failed = outcome.is_err();
+        metrics::keys::fetched(self.role, outcome.is_ok());
         match outcome {
             Ok((set, jwks)) => {
                 let jitter = self.policy.refresh_jitter.mul_f64(rand::random());
                 schedule.refresh_at = set.lifetime().refresh_from + jitter;
+                metrics::keys::in_use(self.role, set.len(), self.clock.now().timestamp());
                 self.set.store(Some(Arc::new(set)));
                 drop(schedule);
                 self.fetch_failures.recovered("the signing keys could be fetched again");
@@ -293,6 +300,8 @@ impl SigningKeys {
                 expires_at: now + left,
             },
         )?;
+        let age = TimeDelta::from_std(cached.age).unwrap_or_default();
+        metrics::keys::in_use(self.role, set.len(), (self.clock.now() - age).timestamp());
         self.set.store(Some(Arc::new(set)));
         Ok(cached.age.as_secs() / 60)
     }
@@ -376,7 +385,7 @@ mod tests {
         };
         let tenants = vec![Authority::new(&settings).unwrap()];
         (
-            SigningKeys::new(KeyPolicy::default(), clock.clone(), None, tenants),
+            SigningKeys::new("test", KeyPolicy::default(), clock.clone(), None, tenants),
             clock,
         )
     }

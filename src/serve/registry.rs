@@ -25,7 +25,10 @@ pub use self::{
 };
 use self::{connections::Connections, limits::PROBE_RESERVE};
 use super::{Source, TrustedProxies, byte_budget::ByteBudget, descriptors};
-use crate::config::ServerSettings;
+use crate::{
+    config::ServerSettings,
+    metrics::{self, Observation},
+};
 
 /// Resolution of the registry's clock.
 const TICK: Duration = Duration::from_millis(100);
@@ -44,6 +47,9 @@ static OPEN: AtomicUsize = AtomicUsize::new(0);
 /// See the module.
 #[derive(Debug)]
 pub struct Registry {
+    /// The server in the metrics: `api`, `client`, …
+    pub role: &'static str,
+    _observation: Observation,
     limits: Limits,
     trusted: TrustedProxies,
     connections: Mutex<Connections>,
@@ -71,9 +77,14 @@ impl Registry {
     ///
     /// # Errors
     /// When the system starts no thread.
-    pub fn start(settings: &ServerSettings, limits: Limits) -> std::io::Result<Arc<Self>> {
+    pub fn start(role: &'static str, settings: &ServerSettings, limits: Limits) -> std::io::Result<Arc<Self>> {
         let mib = |mib: usize| mib.saturating_mul(1024 * 1024);
-        let registry = Arc::new(Self {
+        let registry = Arc::new_cyclic(|registry: &Weak<Self>| Self {
+            role,
+            _observation: metrics::http::observe_connections(role, {
+                let registry = registry.clone();
+                move || Some(registry.upgrade()?.connection_counts())
+            }),
             limits,
             trusted: TrustedProxies::new(&settings.trusted_proxies),
             connections: Mutex::default(),
@@ -118,11 +129,13 @@ impl Registry {
         let is_over = |source| connections.of_source(source) >= self.limits.per_source;
         let limited = source.filter(|source| !self.trusted.is_trusted_peer(peer) && is_over(*source));
         if limited.is_some_and(|source| !connections.close_longest_idle_of(source)) {
+            metrics::http::connection_refused(self.role);
             return None;
         }
         let is_full = connections.counted() >= self.limits.connections() || !has_descriptors();
         let is_reserve = is_full && !connections.close_longest_idle(self.now());
         if is_reserve && connections.reserve() >= PROBE_RESERVE && !connections.close_oldest_reserve() {
+            metrics::http::connection_refused(self.role);
             return None;
         }
         let state = Arc::new(ConnectionState::new(source, is_reserve, self.now()));
@@ -153,6 +166,15 @@ impl Registry {
     /// How many connections are open.
     pub fn open_connections(&self) -> usize {
         self.connections.lock().all.len()
+    }
+
+    fn connection_counts(&self) -> metrics::http::Connections {
+        let connections = self.connections.lock();
+        metrics::http::Connections {
+            open: connections.all.len(),
+            limit: self.limits.connections(),
+            active_requests: connections.all.values().filter(|state| state.is_active()).count(),
+        }
     }
 
     fn sweep(&self, now: u64) {
@@ -215,7 +237,7 @@ mod tests {
             max_connections_per_address: per_source,
             ..ServerSettings::default()
         };
-        Registry::start(&settings, Limits::new(&settings)).expect("a registry")
+        Registry::start("test", &settings, Limits::new(&settings)).expect("a registry")
     }
 
     fn peer(last: u8) -> Option<IpAddr> {

@@ -171,7 +171,7 @@ where
         .map(Listener::address)
         .collect::<io::Result<Vec<_>>>()?;
     let per_worker = limits.per_worker(workers);
-    let registry = Registry::start(settings, limits)?;
+    let registry = Registry::start(role(name), settings, limits)?;
     let &ServerSettings {
         head_timeout,
         body_timeout,
@@ -235,6 +235,11 @@ where
         addresses,
         socket_files,
     })
+}
+
+/// The role of a server with this name, as in `serve-api`.
+fn role(name: &'static str) -> &'static str {
+    name.strip_prefix("serve-").unwrap_or(name)
 }
 
 /// Turns sockets into connections.

@@ -1,7 +1,7 @@
 //! Sends batches of spans by OTLP over HTTP (protobuf), on the thread of the batch processor.
 //!
-//! `opentelemetry-otlp` is not used: it reads settings from the environment by itself, sleeps between attempts even while the
-//! process ends, and reports neither why nor how many spans a collector rejects.
+//! `opentelemetry-otlp` is not used: it also reads settings from the environment, sleeps between attempts even while the process
+//! ends, and reports neither why nor how many spans a collector rejects.
 
 use std::{
     io::{self, Write as _},
@@ -29,7 +29,7 @@ use url::Url;
 use super::{TelemetryError, losses::Losses, queue::Room};
 use crate::{
     config::{Compression, TelemetrySettings},
-    outbound,
+    outbound::{self, Target},
 };
 
 /// Timeout of one request, including the connection.
@@ -75,7 +75,7 @@ impl OtlpExporter {
         let base = endpoint.as_str().trim_end_matches('/');
         let base = base.strip_suffix(PATH).unwrap_or(base);
         Ok(Self {
-            agent: outbound::agent(TIMEOUT, ca_file)?,
+            agent: outbound::agent(Target::Other, TIMEOUT, ca_file)?,
             url: format!("{base}{PATH}"),
             headers: settings.headers().to_vec(),
             compression: settings.compression,
@@ -151,11 +151,11 @@ impl OtlpExporter {
 impl SpanExporter for OtlpExporter {
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
         let count = batch.len();
-        self.room.leave(count);
         let sent = self
             .encode(batch)
             .map_err(|error| error.to_string())
             .and_then(|body| self.send(&body));
+        let count = self.room.leave(count) as u64;
         match sent {
             Ok(response) => {
                 let rejected = response
@@ -171,7 +171,7 @@ impl SpanExporter for OtlpExporter {
                 Ok(())
             }
             Err(reason) => {
-                self.losses.export_failed(count as u64, &reason);
+                self.losses.export_failed(count, &reason);
                 Err(OTelSdkError::InternalFailure(reason))
             }
         }

@@ -6,11 +6,13 @@ use std::{
 };
 
 use parking_lot::{Condvar, Mutex};
+use url::Url;
 
-use crate::failure_log::FailureLog;
+use crate::{failure_log::FailureLog, metrics};
 
 /// What is lost, and whether the pipeline is ending.
 pub(super) struct Losses {
+    endpoint: String,
     started: Instant,
     dropped: AtomicU64,
     is_full: AtomicBool,
@@ -21,8 +23,9 @@ pub(super) struct Losses {
 }
 
 impl Losses {
-    pub fn new() -> Self {
+    pub fn new(endpoint: &Url) -> Self {
         Self {
+            endpoint: endpoint.to_string(),
             started: Instant::now(),
             dropped: AtomicU64::new(0),
             is_full: AtomicBool::new(false),
@@ -36,6 +39,7 @@ impl Losses {
     /// A span has found no room in the queue. Called on threads that serve requests.
     pub fn queue_full(&self) {
         self.dropped.fetch_add(1, Ordering::Relaxed);
+        metrics::spans::dropped(1);
         // Most calls come in bursts; only the first of a burst takes the lock.
         if !self.is_full.swap(true, Ordering::Relaxed) {
             let message =
@@ -53,8 +57,12 @@ impl Losses {
 
     /// The collector did not accept a batch.
     pub fn export_failed(&self, spans: u64, reason: &str) {
+        if spans == 0 {
+            return;
+        }
         self.dropped.fetch_add(spans, Ordering::Relaxed);
-        let message = format!("spans are dropped: {reason}");
+        metrics::spans::dropped(spans);
+        let message = format!("spans are dropped: {reason} ({})", self.endpoint);
         self.exports.failed(self.started.elapsed(), &message);
     }
 
@@ -82,11 +90,14 @@ impl Losses {
         !*is_stopping
     }
 
-    /// Logs how many spans this process has lost.
+    /// Logs how many spans this server has lost.
     pub fn report_total(&self) {
         match self.dropped() {
             0 => {}
-            lost => log::warn!("{lost} spans were dropped since the start"),
+            lost => log::warn!(
+                "{lost} spans were dropped since the start of this server, for {}",
+                self.endpoint
+            ),
         }
     }
 }

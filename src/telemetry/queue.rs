@@ -1,6 +1,6 @@
 //! Bounds the queue of finished spans, and counts those for which there is no room.
 //!
-//! The batch processor of OpenTelemetry has a bound of its own, but does not report its losses before it ends.
+//! OpenTelemetry's batch processor has a bound, too, but does not report its losses before it ends.
 
 use std::{
     fmt,
@@ -27,7 +27,7 @@ pub(super) struct BoundedQueue {
     room: Room,
 }
 
-/// How many spans the queue can still take. A clone shares the count.
+/// How many spans may still wait for the collector or be on the way to it. A clone shares the count.
 #[derive(Clone)]
 pub(super) struct Room {
     queued: Arc<AtomicUsize>,
@@ -85,14 +85,20 @@ impl Room {
         has_room
     }
 
-    /// Gives the room of these spans back: they have left the queue.
-    pub fn leave(&self, spans: usize) {
-        self.queued.fetch_sub(spans, Ordering::Relaxed);
+    /// Gives the room of these spans back, since the collector has them or they are lost. Returns how many still had room: none
+    /// after [`Self::close`].
+    pub fn leave(&self, spans: usize) -> usize {
+        let before = self
+            .queued
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |queued| {
+                Some(queued.saturating_sub(spans))
+            });
         self.losses.queue_emptied();
+        before.unwrap_or_default().min(spans)
     }
 
-    /// Counts the spans that are still in the queue as lost.
-    pub fn lose_rest(&self) -> usize {
+    /// Gives up all spans that have room. Returns how many.
+    pub fn close(&self) -> usize {
         self.queued.swap(0, Ordering::Relaxed)
     }
 }
@@ -111,15 +117,16 @@ mod tests {
 
     #[test]
     fn spans_without_room_are_counted_and_room_is_given_back() {
-        let losses = Arc::new(Losses::new());
+        let losses = Arc::new(Losses::new(&"http://collector".parse().expect("a URL")));
         let room = Room::new(2, Arc::clone(&losses));
         assert_eq!(
             [room.enter(), room.enter(), room.enter(), room.enter()],
             [true, true, false, false]
         );
         assert_eq!(losses.dropped(), 2);
-        room.leave(1);
+        assert_eq!(room.leave(1), 1);
         assert_eq!([room.enter(), room.enter()], [true, false]);
-        assert_eq!((losses.dropped(), room.lose_rest()), (3, 2));
+        assert_eq!((losses.dropped(), room.close()), (3, 2));
+        assert_eq!(room.leave(2), 0, "they were given up already");
     }
 }

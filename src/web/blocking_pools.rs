@@ -13,7 +13,7 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
 };
 
-use crate::trace;
+use crate::{metrics::limits::PoolMetrics, trace};
 
 /// Most requests that wait for a thread of one pool.
 const MAX_WAITING: usize = 256;
@@ -37,6 +37,7 @@ pub struct BlockingPool {
     free: Arc<Semaphore>,
     places: Semaphore,
     wait: Duration,
+    metrics: PoolMetrics,
 }
 
 /// The pools of the site, except that of Redis, which the Redis store owns.
@@ -81,12 +82,23 @@ impl BlockingPool {
             .thread_name(target)
             .build()?;
         let (free, places) = (Arc::new(Semaphore::new(threads)), Semaphore::new(MAX_WAITING));
+        let observed = Arc::downgrade(&free);
+        let running = move || {
+            observed
+                .upgrade()
+                .map_or(0, |free| threads.saturating_sub(free.available_permits()))
+        };
+        let name = target
+            .trim_start_matches("the ")
+            .to_lowercase()
+            .replace([' ', '-'], "_");
         Ok(Self {
             target,
             threads: Some(runtime),
             free,
             places,
             wait,
+            metrics: PoolMetrics::new(name, threads, running),
         })
     }
 
@@ -97,7 +109,7 @@ impl BlockingPool {
     pub async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, PoolError> {
         let free = match Arc::clone(&self.free).try_acquire_owned() {
             Ok(free) => free,
-            Err(_) => self.wait_for_thread().await?,
+            Err(_) => self.wait_for_thread().await.inspect_err(|_| self.metrics.rejected())?,
         };
         let threads = self.threads.as_ref().ok_or(PoolError::Aborted(self.target))?;
         let work = trace::carry(move || {

@@ -16,7 +16,12 @@ use std::{
 use expiry_notifier::ExpiryNotifier;
 use watched_folders::WatchedFolders;
 
-use crate::{background, config::ClientSettings, entra::ConfidentialClient};
+use crate::{
+    background,
+    config::ClientSettings,
+    entra::ConfidentialClient,
+    metrics::{self, Observation},
+};
 
 /// How often to read the files without an event: not every file system sends events.
 const POLL_INTERVAL: Duration = Duration::from_mins(1);
@@ -33,6 +38,7 @@ enum Wake {
 /// The watch. Dropping it ends the watch.
 pub struct CertificateWatch {
     stop: Sender<Wake>,
+    _observation: Observation,
 }
 
 impl CertificateWatch {
@@ -45,6 +51,14 @@ impl CertificateWatch {
         let mut folders = WatchedFolders::from_settings(settings, wake.clone());
         // Before the thread starts, so that no change from now on is missed.
         folders.watch();
+        let observed = Arc::downgrade(&client);
+        let certificates = move || {
+            observed
+                .upgrade()
+                .map(|client| client.certificates())
+                .unwrap_or_default()
+        };
+        let observation = metrics::certificates::observe_client(certificates);
         let mut watch = Watch {
             client,
             folders,
@@ -52,7 +66,10 @@ impl CertificateWatch {
             last_error: None,
         };
         background::spawn_restarting("certificate-watch", move || watch.run(&woken))?;
-        Ok(Self { stop: wake })
+        Ok(Self {
+            stop: wake,
+            _observation: observation,
+        })
     }
 }
 

@@ -3,6 +3,7 @@
 mod failure_limit;
 pub mod links;
 mod loop_guard;
+pub mod outcome;
 mod pending;
 mod request_origin;
 pub mod return_path;

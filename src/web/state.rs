@@ -28,7 +28,8 @@ use super::{
 use crate::{
     config::{A_REDIRECT_PATH, Role, Settings, redirect_path},
     entra::{ConfidentialClient, Provider},
-    guid, outbound,
+    guid,
+    outbound::{self, Target},
     serve::TrustedProxies,
 };
 
@@ -99,7 +100,11 @@ impl AppState {
         ));
         let drafts = Drafts::new(client_settings.session_max, redis, executor.clone());
 
-        let agent = outbound::agent(client_settings.api_timeout, settings.entra.ca_file.as_deref())?;
+        let agent = outbound::agent(
+            Target::Api,
+            client_settings.api_timeout,
+            settings.entra.ca_file.as_deref(),
+        )?;
         let api = Arc::new(ApiClient::new(
             agent,
             &client_settings.api_base_url,

@@ -23,7 +23,7 @@ use crate::{
     api::{name_updates::NameUpdates, problem::Problem},
     blog::{Actor, Blog, Rights, TokenName, UserKey},
     entra::{AccessTokenValidator, AppRole, BearerToken, Principal, TokenError},
-    trace,
+    metrics, trace,
 };
 
 /// Says in every response what the caller may do: `read`, `write` or `manage`. A client learns from it which
@@ -145,9 +145,11 @@ async fn caller(
     validator: &web::Data<AccessTokenValidator>,
     limits: &RateLimits,
 ) -> Result<Caller, Problem> {
-    let token = BearerToken::new(token(request.headers())?);
+    let token = token(request.headers()).inspect_err(|problem| metrics::tokens::validated(problem.code(), false))?;
+    let token = BearerToken::new(token);
     let known = validator.cached(&token);
     if let Some(Ok(principal)) = known {
+        metrics::tokens::valid_cached();
         return Ok(Caller(principal));
     }
     // After the cache: a caller with a verified token is not affected by an attacker who guesses tokens from the same
@@ -155,12 +157,14 @@ async fn caller(
     let source = limits.source(request.request());
     limits.admit_unknown_token(source)?;
     // With a cached key, verification takes microseconds. Fetching keys blocks, so it runs on another thread.
+    let is_cached = known.is_some();
     let outcome = if let Some(outcome) = known.or_else(|| validator.verify_now(&token)) {
         outcome
     } else {
         let (validator, token) = (Arc::clone(validator), token.as_str().to_owned());
         web::block(trace::carry(move || validator.validate(&token))).await?
     };
+    metrics::tokens::validated(outcome.as_ref().map_or_else(TokenError::code, |_| "valid"), is_cached);
     if matches!(outcome, Err(TokenError::Rejected(_))) {
         limits.record_rejected_token(source);
     }

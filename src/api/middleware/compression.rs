@@ -20,6 +20,7 @@ use openssl::sha::sha256;
 
 use crate::{
     api::problem::Problem,
+    metrics,
     serve::content_coding::{Coding, MIN_BYTES},
 };
 
@@ -49,7 +50,9 @@ impl CompressedBodies {
             return coding.compress_body(body).await;
         }
         let key = (coding, sha256(&body));
-        if let Some(cached) = self.0.get(&key) {
+        let cached = self.0.get(&key);
+        metrics::cache::looked_up(metrics::cache::Cache::CompressedBodies, cached.is_some());
+        if let Some(cached) = cached {
             return Ok(cached);
         }
         // A copy: an encoder's buffer may be many times longer than what it holds.

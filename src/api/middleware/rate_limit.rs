@@ -129,7 +129,7 @@ impl<C: Clock + Clone> RateLimits<C> {
         let (Some(budgets), Some(source)) = (&self.budgets, self.source(request)) else {
             return Ok(());
         };
-        budgets.requests.take(&source).map(drop)
+        budgets.requests.take(&source).map(drop).inspect_err(Exceeded::count)
     }
 
     /// Counts a health probe of an address.
@@ -140,7 +140,7 @@ impl<C: Clock + Clone> RateLimits<C> {
         let (Some(budgets), Some(source)) = (&self.budgets, self.source(request)) else {
             return Ok(());
         };
-        budgets.probes.take(&source).map(drop)
+        budgets.probes.take(&source).map(drop).inspect_err(Exceeded::count)
     }
 
     /// The address that a request counts against; `None` when rate limits are disabled, or the request came over a Unix
@@ -165,7 +165,7 @@ impl<C: Clock + Clone> RateLimits<C> {
             .map(|until| until.saturating_duration_since(Instant::now()));
         match wait.filter(|wait| !wait.is_zero()) {
             None => Ok(()),
-            Some(wait) => Err(budgets.failures.exceeded_for(wait)),
+            Some(wait) => Err(budgets.failures.exceeded_for(wait)).inspect_err(Exceeded::count),
         }
     }
 
@@ -190,7 +190,7 @@ impl<C: Clock + Clone> RateLimits<C> {
         } else {
             &budgets.writes
         };
-        budget.take(&caller).map(Some)
+        budget.take(&caller).map(Some).inspect_err(Exceeded::count)
     }
 
     /// Counts a caller's search, which counts as a read as well.
@@ -199,7 +199,7 @@ impl<C: Clock + Clone> RateLimits<C> {
     /// When the caller has used up the budget of searches.
     pub fn admit_search(&self, caller: UserKey) -> Result<(), Exceeded> {
         let Some(budgets) = &self.budgets else { return Ok(()) };
-        budgets.searches.take(&caller).map(drop)
+        budgets.searches.take(&caller).map(drop).inspect_err(Exceeded::count)
     }
 }
 

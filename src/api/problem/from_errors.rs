@@ -13,6 +13,7 @@ use crate::{
     blog::BlogError,
     db::DbError,
     entra::TokenError,
+    metrics,
     serve::{RequestError, content_coding::NotAcceptable},
 };
 
@@ -33,6 +34,7 @@ impl From<BlogError> for Problem {
 
 impl From<DbError> for Problem {
     fn from(cause: DbError) -> Self {
+        metrics::database::failed(cause.reason());
         match cause {
             DbError::SearchBusy => {
                 Self::unavailable(Code::SearchBusy, "too many searches are running; try again later").caused_by(cause)

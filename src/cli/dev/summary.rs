@@ -32,7 +32,7 @@ pub fn print(text: &str) -> anyhow::Result<()> {
 }
 
 /// The addresses of the servers, and how to continue.
-pub fn started(plan: &Plan, prepared: &Prepared) -> String {
+pub fn started(plan: &Plan, metrics: Option<&str>, prepared: &Prepared) -> String {
     let mut text = format!("\n  {TITLE}blogctl dev{TITLE:#}\n\n");
     for news in &prepared.news {
         let _ = writeln!(text, "  {news}");
@@ -56,6 +56,9 @@ pub fn started(plan: &Plan, prepared: &Prepared) -> String {
             "Key vault",
             &format!("{url}  (an emulator, which has the site's private key and signs with it)"),
         );
+    }
+    if let Some(url) = metrics {
+        line("Metrics", url);
     }
     let users = &prepared.settings.idp.users;
     let widest = |text: fn(&IdpUser) -> &str| users.iter().map(|user| text(user).chars().count()).max().unwrap_or(0);

@@ -58,6 +58,7 @@ fn run(context: &DoctorContext) -> Vec<CheckResult> {
     };
     let base = base.trim_end_matches('/');
     let agent = outbound::agent(
+        outbound::Target::Api,
         context.settings.client.api_timeout,
         context.settings.entra.ca_file.as_deref(),
     );

@@ -15,6 +15,8 @@ use std::{
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
+use crate::metrics;
+
 /// How long lines are collected before they are written together.
 const BATCH_INTERVAL: Duration = Duration::from_millis(5);
 /// Most bytes in the queue. The writing thread may hold as many again.
@@ -87,6 +89,7 @@ impl Write for Background {
         }
         if lines.dropped > 0 || !lines.has_room_for(line) {
             lines.dropped = lines.dropped.saturating_add(1);
+            metrics::logs::dropped(1);
             return Ok(line.len());
         }
         let is_first = lines.queue.is_empty() && !lines.is_writing;
@@ -135,7 +138,9 @@ impl Shared {
                 // They are older than the batch. A line that was cut off needs a line end first.
                 let cut = if is_line_open { "\n" } else { "" };
                 let Ok(()) = write_whole(&mut to, format!("{cut}{}", notice(failed)).as_bytes()) else {
-                    failed = failed.saturating_add(lines_in(&batch)).saturating_add(dropped);
+                    let lost = lines_in(&batch);
+                    metrics::logs::dropped(lost);
+                    failed = failed.saturating_add(lost).saturating_add(dropped);
                     batch.clear();
                     thread::sleep(BATCH_INTERVAL);
                     continue;
@@ -148,7 +153,9 @@ impl Shared {
             if let Err(rest) = write_whole(&mut to, &batch) {
                 // The notice is a line, too.
                 let notices = u64::from(dropped > 0);
-                failed = lines_in(rest).saturating_sub(notices).saturating_add(dropped);
+                let lost = lines_in(rest).saturating_sub(notices);
+                metrics::logs::dropped(lost);
+                failed = lost.saturating_add(dropped);
                 is_line_open =
                     rest.len() < batch.len() && !batch.get(..batch.len() - rest.len()).is_some_and(ends_line);
             }

@@ -13,6 +13,10 @@ use crate::{
         DbError,
         lane::{Lane, NoTurn},
     },
+    metrics::{
+        Observation,
+        database::{LaneUse, observe_lane},
+    },
 };
 
 /// Requests that may wait for a connection of a lane; more are rejected at once.
@@ -36,6 +40,7 @@ pub(super) struct Lanes {
     searches: Lane,
     probe: Lane,
     shared: Arc<Semaphore>,
+    _observation: Observation,
     /// Long reads share too when the pool is too small for separate connections.
     long_reads_share: bool,
 }
@@ -45,16 +50,27 @@ impl Lanes {
         let pool = settings.pool_size.max(1) as usize;
         // 0 for a pool of fewer than four.
         let reserved = pool / 4;
+        let size = pool - 3 * reserved;
+        let shared = Arc::new(Semaphore::new(size));
+        let observed = Arc::downgrade(&shared);
+        let observation = observe_lane("shared", move || {
+            Some(LaneUse {
+                running: Some((size.saturating_sub(observed.upgrade()?.available_permits()), size)),
+                ..LaneUse::default()
+            })
+        });
         Self {
-            short_reads: Lane::new(reserved, MAX_WAITING),
-            long_reads: Lane::new(reserved, MAX_WAITING),
-            writes: Lane::new(reserved, MAX_WAITING),
+            short_reads: Lane::new("short_reads", reserved, MAX_WAITING),
+            long_reads: Lane::new("long_reads", reserved, MAX_WAITING),
+            writes: Lane::new("writes", reserved, MAX_WAITING),
             searches: Lane::new(
+                "searches",
                 settings.search_connections.max(1) as usize,
                 settings.search_queue as usize,
             ),
-            probe: Lane::new(1, MAX_WAITING),
-            shared: Arc::new(Semaphore::new(pool - 3 * reserved)),
+            probe: Lane::new("probe", 1, MAX_WAITING),
+            shared,
+            _observation: observation,
             long_reads_share: reserved == 0,
         }
     }

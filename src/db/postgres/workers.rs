@@ -69,6 +69,12 @@ impl Workers {
         })
     }
 
+    /// Threads with a job, and idle ones.
+    pub fn in_use(&self) -> (usize, usize) {
+        let idle = self.idle.lock().as_ref().map_or(0, Vec::len);
+        (self.leases.lock().len(), idle)
+    }
+
     /// Gives the job to a thread. The permit is returned when the job is done, or when its time is over.
     ///
     /// # Errors

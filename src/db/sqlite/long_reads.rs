@@ -30,7 +30,7 @@ impl LongReads {
     pub fn new(file: Arc<DatabaseFile>) -> Self {
         Self {
             file,
-            lane: Arc::new(Lane::new(AT_ONCE, usize::MAX)),
+            lane: Arc::new(Lane::new("long_reads", AT_ONCE, usize::MAX)),
             idle: Arc::default(),
         }
     }

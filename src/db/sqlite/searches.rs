@@ -62,7 +62,7 @@ impl Searches {
         let at_once = settings.search_connections.max(1) as usize;
         Self {
             file,
-            lane: Lane::new(at_once, settings.search_queue as usize),
+            lane: Lane::new("searches", at_once, settings.search_queue as usize),
             at_once,
             deadline: settings.search_deadline,
             threads: Mutex::default(),

@@ -33,6 +33,10 @@ use super::{busy_retry, file::DatabaseFile, open, search_index};
 use crate::{
     background,
     db::{Connection, DbError, WorkError, WorkValue, failure::Failure, work::WorkOnce},
+    metrics::{
+        self,
+        database::{LaneMetrics, LaneUse},
+    },
 };
 
 /// The name of the thread, in the log.
@@ -71,6 +75,7 @@ pub(super) struct Writer {
     /// Means the same as [`Message::Close`], for which a full queue has no room.
     closing: Arc<AtomicBool>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    metrics: Arc<LaneMetrics>,
 }
 
 impl Writer {
@@ -79,6 +84,15 @@ impl Writer {
         let connection = open::for_writing(file)?;
         let error = |reason: &io::Error| DbError::cannot_open(file.path().display(), reason);
         let (queue, messages) = mpsc::channel(MAX_QUEUED);
+        let observed = queue.downgrade();
+        let metrics = Arc::new(LaneMetrics::new("writes", move || {
+            let queue = observed.upgrade()?;
+            Some(LaneUse {
+                running: None,
+                waiting: Some(queue.max_capacity() - queue.capacity()),
+                waiting_limit: Some(queue.max_capacity()),
+            })
+        }));
         let closing = Arc::new(AtomicBool::new(false));
         let clock = tokio::runtime::Builder::new_current_thread().enable_time().build();
         let clock = clock.map_err(|reason| error(&reason))?;
@@ -89,6 +103,7 @@ impl Writer {
             closing: Arc::clone(&closing),
             clock,
             index: IndexState::UpToDate,
+            metrics: Arc::clone(&metrics),
         };
         let thread =
             background::spawn_once(WRITER_THREAD, move || writer_loop.run()).map_err(|reason| error(&reason))?;
@@ -96,6 +111,7 @@ impl Writer {
             queue: Mutex::new(Some(queue)),
             closing,
             thread: Mutex::new(Some(thread)),
+            metrics,
         })
     }
 
@@ -105,7 +121,10 @@ impl Writer {
     /// [`DbError::Deadline`], the work's own, or the database's.
     pub async fn run<T: WorkValue, E: WorkError>(&self, ends: Instant, work: impl WorkOnce<T, E>) -> Result<T, E> {
         let begun = Instant::now();
-        let late = || DbError::late_since(begun);
+        let late = || {
+            self.metrics.refused_at_deadline();
+            DbError::late_since(begun)
+        };
         let (send_reply, reply) = oneshot::channel();
         let queue = self.queue.lock().clone().ok_or(DbError::Closed)?;
         let place = time::timeout_at(ends.into(), queue.reserve()).await;
@@ -148,6 +167,7 @@ struct WriterLoop {
     /// Only for waiting with a timeout.
     clock: Runtime,
     index: IndexState,
+    metrics: Arc<LaneMetrics>,
 }
 
 /// The state of the full-text index, as far as this thread knows.
@@ -218,7 +238,12 @@ impl WriterLoop {
         if batch.is_empty() {
             return;
         }
+        let begun = Instant::now();
+        for job in &batch {
+            self.metrics.waited(begun.saturating_duration_since(job.queued_at()));
+        }
         let outcome = self.commit(&mut batch);
+        metrics::database::batch_committed(batch.len(), begun.elapsed());
         for job in batch {
             job.reply(outcome.as_ref().copied().map_err(CommitError::clone));
         }

@@ -205,6 +205,19 @@ pub enum TokenError {
     KeysUnavailable,
 }
 
+impl TokenError {
+    /// A stable code: that of the rejection or the policy.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Rejected(rejection) => rejection.code(),
+            Self::Forbidden(forbidden) => forbidden.code(),
+            Self::ClaimsRequired { .. } => "insufficient_claims",
+            Self::InsufficientScope { .. } => "insufficient_scope",
+            Self::KeysUnavailable => "keys_unavailable",
+        }
+    }
+}
+
 impl From<Rejection> for TokenError {
     fn from(rejection: Rejection) -> Self {
         Self::Rejected(rejection)

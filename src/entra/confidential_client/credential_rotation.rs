@@ -15,6 +15,7 @@ use crate::{
         aadsts::EntraError,
         credential::{Credential, CredentialError, CredentialSource, SourcedCredential},
     },
+    metrics::certificates::{self, ClientCertificate, CredentialUse, Reload},
 };
 
 /// The credential in use, its sources, and the candidates.
@@ -134,7 +135,13 @@ impl CredentialRotation {
     /// Reads the sources again, in order, up to the one in use. A new usable credential is taken into use; otherwise the current
     /// one stays. `true` when a new one is in use.
     pub(super) fn reload(&self, now: DateTime<Utc>) -> Result<bool, CredentialError> {
-        self.reload_locked(&mut self.reload_lock.lock(), now, &CredentialSource::load_cached)
+        let outcome = self.reload_locked(&mut self.reload_lock.lock(), now, &CredentialSource::load_cached);
+        certificates::credential_reloaded(match outcome {
+            Ok(true) => Reload::Replaced,
+            Ok(false) => Reload::Unchanged,
+            Err(_) => Reload::Failed,
+        });
+        outcome
     }
 
     fn reload_locked(
@@ -281,6 +288,41 @@ impl CredentialRotation {
         if Arc::ptr_eq(&pool.in_use().credential, credential) {
             pool.in_use().record_accepted();
         }
+    }
+
+    /// Counts a request with this credential in the metrics.
+    pub(super) fn count_use(&self, credential: &Credential, outcome: CredentialUse) {
+        if let Some(known) = self.pool.load().find(credential) {
+            certificates::credential_used(known.position + 1, self.kind(known.position), outcome);
+        }
+    }
+
+    /// Counts an assertion of this credential in the metrics.
+    pub(super) fn count_assertion(&self, credential: &Credential, is_created: bool) {
+        if let Some(known) = self.pool.load().find(credential) {
+            certificates::assertion(self.kind(known.position), is_created);
+        }
+    }
+
+    /// The certificates that this process knows, for the metrics.
+    pub(super) fn certificates(&self) -> Vec<ClientCertificate> {
+        let pool = self.pool.load();
+        let in_use = &pool.in_use().credential;
+        let of = |known: &SourcedCredential| {
+            let details = known.credential.certificate()?.details();
+            Some(ClientCertificate {
+                entry: known.position + 1,
+                source: self.kind(known.position),
+                thumbprint: details.thumbprints.sha1_hex(),
+                is_in_use: known.credential.is_same(in_use),
+                not_after: details.not_after.timestamp(),
+            })
+        };
+        pool.all().filter_map(of).collect()
+    }
+
+    fn kind(&self, position: usize) -> &'static str {
+        self.sources.get(position).map_or("fixed", CredentialSource::kind)
     }
 
     /// The usable credentials that the sources contain now, in the order of the list.

@@ -17,7 +17,7 @@ use crate::{
         Settings, VaultSettings,
     },
     entra::Authority,
-    outbound::{self, OutboundError},
+    outbound::{self, OutboundError, Target},
 };
 
 /// A failed load from a vault is repeated after this long: a new role takes some minutes to work.
@@ -65,7 +65,7 @@ impl CredentialSource {
             server,
             ..
         } = settings;
-        let agent = outbound::agent(entra.timeout, entra.ca_file.as_deref())?;
+        let agent = outbound::agent(Target::Azure, entra.timeout, entra.ca_file.as_deref())?;
         // The identity of the machine or pod may belong to another tenant than the site.
         let identity_settings = EntraSettings {
             tenant_id: azure.tenant_id.clone().unwrap_or_else(|| entra.tenant_id.clone()),
@@ -90,7 +90,7 @@ impl CredentialSource {
     }
 
     /// Its `source` in the settings.
-    pub fn kind(&self) -> &str {
+    pub fn kind(&self) -> &'static str {
         self.kind
     }
 

@@ -134,7 +134,7 @@ fn keys(issuer: &str) -> Result<Vec<Map<String, Value>>, OAuthError> {
 }
 
 fn fetch<T: DeserializeOwned>(url: &str) -> Result<T, OAuthError> {
-    let agent = outbound::agent(TIMEOUT, None).map_err(|_| unavailable(url))?;
+    let agent = outbound::agent(outbound::Target::Other, TIMEOUT, None).map_err(|_| unavailable(url))?;
     let mut response = agent.get(url).call().map_err(|_| unavailable(url))?;
     let body = outbound::read_body(&mut response).map_err(|_| unavailable(url))?;
     serde_json::from_slice(&body).map_err(|_| unavailable(url))

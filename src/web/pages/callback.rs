@@ -20,7 +20,9 @@ use crate::{
         request_context::RequestContext,
         session::Account,
         sign_in::{
-            PendingCookie, Reservation, SignIns, allow_reading_only, links::ADMIN_CONSENT_STATE,
+            PendingCookie, Reservation, SignIns, allow_reading_only,
+            links::ADMIN_CONSENT_STATE,
+            outcome::{ErrorSource, count_sign_in},
             return_path::ReturnPath,
         },
         user_sessions::UserSessions,
@@ -66,6 +68,25 @@ pub async fn finish(
     if query.is_admin_consent() {
         return query.answer_admin_consent();
     }
+    let source = if query.error.is_some() {
+        ErrorSource::Browser
+    } else {
+        ErrorSource::TokenEndpoint
+    };
+    let result = sign_in(&context, query, &sign_ins, &user_sessions, &provider, &client, &pools).await;
+    count_sign_in(&result, source);
+    result
+}
+
+async fn sign_in(
+    context: &RequestContext,
+    query: CallbackQuery,
+    sign_ins: &SignIns,
+    user_sessions: &UserSessions,
+    provider: &Provider,
+    client: &Arc<ConfidentialClient>,
+    pools: &BlockingPools,
+) -> Result<HttpResponse, PageError> {
     let Some(pending) = query
         .state
         .and_then(|state| sign_ins.pending.take(&context.request, &state))
@@ -83,7 +104,7 @@ pub async fn finish(
     }
     if let Some(error) = query.error {
         let error = EntraError::from_callback(&error, query.error_description.as_deref().unwrap_or_default());
-        return Err(fail(entra_error(&context, error)));
+        return Err(fail(entra_error(context, error)));
     }
     let Some(code) = query.code else {
         return Err(fail(ErrorKind::SignInExpired.into()));
@@ -93,10 +114,10 @@ pub async fn finish(
         .reserve(&context.request)
         .await
         .map_err(|seconds| fail(ErrorKind::TooManyFailedSignIns(seconds).into()))?;
-    let result = redeem(&client, &pools, code, pending, reservation).await;
+    let result = redeem(client, pools, code, pending, reservation).await;
     let sign_in = match result.map_err(fail)? {
         Ok(sign_in) => sign_in,
-        Err(error) => return Err(fail(sign_in_error(&context, error))),
+        Err(error) => return Err(fail(sign_in_error(context, error))),
     };
     let mut account = Account::new(sign_in.user);
     account.seems_reader = allow_reading_only(&sign_in.tokens.access_token);

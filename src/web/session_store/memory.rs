@@ -21,12 +21,15 @@ use super::{
     session_index::{IndexedSession, SessionIndex},
     state::State,
 };
-use crate::web::{
-    session::{
-        ACCOUNT, Account, ProviderSession, Ticket, UserKey,
-        lifetime::{Lifetime, SessionExpiry, Started},
+use crate::{
+    metrics::{self, Observation},
+    web::{
+        session::{
+            ACCOUNT, Account, ProviderSession, Ticket, UserKey,
+            lifetime::{Lifetime, SessionExpiry, Started},
+        },
+        token_store::TokenStore,
     },
-    token_store::TokenStore,
 };
 
 /// A session weighs 1, and 1 more for each further such number of bytes, so that `max_sessions` also bounds memory.
@@ -47,6 +50,7 @@ pub struct MemorySessions {
     /// Counts uses, to order them.
     uses: Arc<AtomicU64>,
     revocations: RevocationList,
+    _observation: Arc<Observation>,
 }
 
 #[derive(Clone)]
@@ -67,9 +71,13 @@ impl MemorySessions {
         tokens: Option<&Arc<dyn TokenStore>>,
         revocations: &RevocationList,
     ) -> Self {
+        let anonymous = cache(max_sessions, lifetime, None);
+        let signed_in = cache(max_sessions, lifetime, tokens);
+        let observation = metrics::sessions::observe(counter(&signed_in), counter(&anonymous));
         Self {
-            anonymous: cache(max_sessions, lifetime, None),
-            signed_in: cache(max_sessions, lifetime, tokens),
+            anonymous,
+            signed_in,
+            _observation: Arc::new(observation),
             by_user: SessionIndex::new(max_sessions, lifetime),
             by_provider_session: SessionIndex::new(max_sessions, lifetime),
             per_user,
@@ -188,6 +196,15 @@ fn cache(max_sessions: u64, lifetime: Lifetime, tokens: Option<&Arc<dyn TokenSto
         .eviction_policy(EvictionPolicy::lru())
         .expire_after(SessionExpiry(lifetime))
         .build()
+}
+
+/// Returns how many sessions there are now, without those that have expired.
+fn counter(cache: &Cache<String, Record>) -> impl Fn() -> u64 + Send + Sync + 'static {
+    let cache = cache.clone();
+    move || {
+        cache.run_pending_tasks();
+        cache.entry_count()
+    }
 }
 
 fn weight(state: &State) -> u32 {

@@ -15,7 +15,10 @@ use moka::{policy::EvictionPolicy, sync::Cache};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
-use crate::serve::{Source, TrustedProxies};
+use crate::{
+    metrics,
+    serve::{Source, TrustedProxies},
+};
 
 /// Most failures within [`WINDOW`] from one address: more than users behind one shared address cause.
 const MAX_FAILURES: usize = 30;
@@ -95,6 +98,7 @@ impl FailureLimit {
         match wait.await.unwrap_or(Err(WINDOW)) {
             Ok(()) => Ok(Reservation(Some(budget))),
             Err(left) => {
+                metrics::limits::rate_limited("sign_ins");
                 log::warn!("too many sign-ins from one address failed: further ones are rejected for a while");
                 Err(left.as_secs().max(1))
             }

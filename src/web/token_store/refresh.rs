@@ -19,6 +19,10 @@ use crate::{
         aadsts::{EntraError, ErrorCategory},
         confidential_client::SignInError,
     },
+    metrics::{
+        self,
+        sign_in::{NO_CODE, Outcome},
+    },
     web::{
         blocking_pools::{BlockingPools, PoolError},
         session::Ticket,
@@ -218,7 +222,11 @@ impl AccessTokens {
     /// Requests new tokens from Entra ID, and stores them.
     fn request_tokens(&self, ticket: &Ticket, tokens: &StoredTokens) -> Result<SecretString, TokenError> {
         let refreshed = match &tokens.refresh_token {
-            Some(refresh_token) => self.client.refresh(refresh_token).map_err(token_error),
+            Some(refresh_token) => {
+                let refreshed = self.client.refresh(refresh_token);
+                count(&refreshed);
+                refreshed.map_err(token_error)
+            }
             None => Err(TokenError::SignInRequired),
         };
         match refreshed {
@@ -274,6 +282,26 @@ fn refresh_at(expires_at: DateTime<Utc>, now: DateTime<Utc>, fraction: f64) -> D
     #[expect(clippy::cast_possible_truncation, reason = "three minutes at most")]
     let earlier = Duration::milliseconds(milliseconds as i64);
     expires_at - REFRESH_BEFORE - earlier
+}
+
+/// Counts a refresh in the metrics.
+fn count<T>(refreshed: &Result<T, SignInError>) {
+    let (outcome, code) = match refreshed {
+        Ok(_) => (Outcome::Success, NO_CODE),
+        Err(SignInError::Entra(error)) => {
+            let outcome = match error.category() {
+                _ if error.claims.is_some() => Outcome::StepUp,
+                _ if requires_sign_in(error) => Outcome::UserRejected,
+                ErrorCategory::Certificate | ErrorCategory::Configuration => Outcome::SiteRejected,
+                _ => Outcome::Rejected,
+            };
+            (outcome, error.bounded_label())
+        }
+        Err(SignInError::Provider(_)) => (Outcome::Unreachable, NO_CODE),
+        Err(SignInError::Credential(_)) => (Outcome::CredentialUnusable, NO_CODE),
+        Err(_) => (Outcome::InvalidResponse, NO_CODE),
+    };
+    metrics::sign_in::refreshed(outcome, code);
 }
 
 fn token_error(error: SignInError) -> TokenError {

@@ -17,6 +17,7 @@ pub struct Dev {
     site: String,
     api: String,
     idp: String,
+    metrics: Option<String>,
     /// Deleted when dropped, after the process has ended.
     folder: Option<TempDir>,
 }
@@ -50,8 +51,27 @@ impl Dev {
             site,
             api,
             idp,
+            metrics: None,
             folder: None,
         }
+    }
+
+    /// Starts it in a new folder, with metrics on a free port.
+    pub fn with_metrics() -> Self {
+        Self::with_metrics_and(&[])
+    }
+
+    /// The same with more arguments.
+    pub fn with_metrics_and(arguments: &[&str]) -> Self {
+        let metrics = ["--set", "metrics.enabled=true", "--set", "metrics.port=0"];
+        let mut dev = Self::start_in_new_folder(&[&metrics, arguments].concat());
+        dev.metrics = Some(dev.running.url_after("Metrics"));
+        dev
+    }
+
+    /// The address of the metrics.
+    pub fn metrics(&self) -> &str {
+        self.metrics.as_deref().expect("they are enabled")
     }
 
     pub fn site(&self, path: &str) -> String {

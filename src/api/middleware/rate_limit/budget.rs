@@ -10,7 +10,7 @@ use governor::{
 };
 
 use super::store::BoundedStore;
-use crate::api::problem::Problem;
+use crate::{api::problem::Problem, metrics};
 
 /// Most addresses or callers that each budget stores: some 20 MB for all budgets together.
 pub(super) const MAX_KEYS: u64 = 20_000;
@@ -145,6 +145,13 @@ pub struct Exceeded {
     policy: HeaderValue,
     /// How long until the next request is allowed.
     pub wait: Duration,
+}
+
+impl Exceeded {
+    /// Counts the rejected request.
+    pub fn count(&self) {
+        metrics::limits::rate_limited(self.name.as_str());
+    }
 }
 
 impl From<Exceeded> for Problem {

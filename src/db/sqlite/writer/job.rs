@@ -12,6 +12,8 @@ use crate::db::{Connection, DbError};
 
 /// A queued write, independent of its types.
 pub(super) trait Job: Send {
+    /// When it was queued.
+    fn queued_at(&self) -> Instant;
     /// The deadline.
     fn ends(&self) -> Instant;
     /// Runs the work unless its deadline has passed, and stores the outcome. An error rolls its savepoint back.
@@ -58,6 +60,7 @@ impl From<diesel::result::Error> for SavepointError {
 /// A write with its types.
 pub(super) struct Write<W, T, E> {
     work: Option<W>,
+    queued_at: Instant,
     ends: Instant,
     outcome: Option<Result<T, E>>,
     reply: oneshot::Sender<Result<T, E>>,
@@ -67,6 +70,7 @@ impl<W, T, E> Write<W, T, E> {
     pub fn new(work: W, ends: Instant, reply: oneshot::Sender<Result<T, E>>) -> Self {
         Self {
             work: Some(work),
+            queued_at: Instant::now(),
             ends,
             outcome: None,
             reply,
@@ -80,6 +84,10 @@ where
     T: Send,
     E: From<DbError> + Send,
 {
+    fn queued_at(&self) -> Instant {
+        self.queued_at
+    }
+
     fn ends(&self) -> Instant {
         self.ends
     }

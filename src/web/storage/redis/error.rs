@@ -6,6 +6,9 @@ use redis::RedisError;
 
 use crate::web::blocking_pools::PoolError;
 
+/// The reason of a command that was not sent, because Redis was down a moment ago.
+const SKIPPED: &str = "Redis was not reachable a moment ago";
+
 /// Redis did not do what was asked, so the site does not know who is signed in.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("sessions are unavailable: {0}")]
@@ -20,6 +23,14 @@ impl StoreError {
 
     pub(super) fn too_slow() -> Self {
         Self::new("Redis does not answer in time")
+    }
+
+    pub(super) fn skipped() -> Self {
+        Self::new(SKIPPED)
+    }
+
+    pub(super) fn is_skipped(&self) -> bool {
+        self.0 == SKIPPED
     }
 }
 

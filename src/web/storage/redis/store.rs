@@ -8,6 +8,7 @@ use std::{
 
 use actix_web::rt::time::timeout;
 use opentelemetry::KeyValue;
+use r2d2::State;
 use redis::{Cmd, Commands as _, Connection, RedisResult, cmd};
 use zeroize::Zeroizing;
 
@@ -20,6 +21,7 @@ use super::{
 };
 use crate::{
     config::{RedisSettings, RedisUrl},
+    metrics::{self, Observation, redis::Outcome},
     trace::Span,
     web::{
         blocking_pools::BlockingPool,
@@ -62,6 +64,7 @@ struct Inner {
     prefix: String,
     /// For spans.
     host: String,
+    _observation: Observation,
 }
 
 impl RedisStore {
@@ -89,6 +92,18 @@ impl RedisStore {
         let (Some(connections), Some(probe_connection)) = (connections, pool(1, &LastError::default())?) else {
             return Ok(None);
         };
+        let observed = connections.clone();
+        let observation = metrics::redis::observe_connections(move || {
+            let State {
+                connections,
+                idle_connections,
+                ..
+            } = observed.state();
+            (
+                connections.saturating_sub(idle_connections) as usize,
+                idle_connections as usize,
+            )
+        });
         let threads = BlockingPool::new("Redis", THREADS, settings.timeout).map_err(RedisSetupError::Threads)?;
         Ok(Some(Self(Arc::new(Inner {
             connections,
@@ -102,6 +117,7 @@ impl RedisStore {
             keys: keys.clone(),
             prefix: settings.key_prefix.clone(),
             host: settings.url.as_ref().map(RedisUrl::host).unwrap_or_default(),
+            _observation: observation,
         }))))
     }
 
@@ -241,8 +257,16 @@ impl RedisStore {
                 _ => Ok(()),
             }
         };
+        let begun = Instant::now();
         // The connection may be from before a restart of Redis.
-        ping().or_else(|_| ping())
+        let outcome = ping().or_else(|_| ping());
+        let counted = if outcome.is_ok() {
+            Outcome::Success
+        } else {
+            Outcome::Unreachable
+        };
+        metrics::redis::requested(counted, begun.elapsed());
+        outcome
     }
 
     /// Writes a record, reads it back and deletes it. Returns the version of Redis, if the site may ask for it.
@@ -285,14 +309,18 @@ impl RedisStore {
             ];
             (Cow::Borrowed(operation), attributes)
         });
-        let outcome = self.attempt(command);
+        let begun = Instant::now();
+        let outcome = self.try_run(command);
+        metrics::redis::requested(outcome_of(&outcome), begun.elapsed());
+        let outcome = outcome.and_then(|response| Ok(response?));
         if outcome.is_err() {
             span.fail("unavailable");
         }
         outcome
     }
 
-    fn attempt<T>(&self, command: impl Fn(&mut Connection) -> RedisResult<T>) -> Result<T, StoreError> {
+    /// The inner result is that of Redis.
+    fn try_run<T>(&self, command: impl Fn(&mut Connection) -> RedisResult<T>) -> Result<RedisResult<T>, StoreError> {
         let attempt = || -> Result<RedisResult<T>, StoreError> {
             let mut pooled = self.connection()?;
             let left = time_budget::left_here(self.0.timeout);
@@ -313,11 +341,10 @@ impl RedisStore {
             }
             Ok(outcome)
         };
-        let outcome = match attempt()? {
-            Err(error) if error.is_connection_dropped() => attempt()?,
-            outcome => outcome,
-        };
-        Ok(outcome?)
+        match attempt()? {
+            Err(error) if error.is_connection_dropped() => attempt(),
+            outcome => Ok(outcome),
+        }
     }
 
     fn connection(&self) -> Result<r2d2::PooledConnection<ConnectionManager>, StoreError> {
@@ -326,7 +353,7 @@ impl RedisStore {
             return Err(StoreError::too_slow());
         }
         let Some(attempt) = self.0.breaker.attempt() else {
-            return Err(StoreError::new("Redis was not reachable a moment ago"));
+            return Err(StoreError::skipped());
         };
         let connection = self.0.connections.get_timeout(left);
         if connection.is_ok() {
@@ -360,6 +387,19 @@ impl RedisStore {
 
 fn place(RecordKind(kind): RecordKind, name: &RecordName) -> String {
     format!("{kind}:{}", name.as_str())
+}
+
+/// For the metrics.
+fn outcome_of<T>(outcome: &Result<RedisResult<T>, StoreError>) -> Outcome {
+    match outcome {
+        Ok(Ok(_)) => Outcome::Success,
+        Ok(Err(error)) if error.is_io_error() || error.is_timeout() || error.is_connection_dropped() => {
+            Outcome::Unreachable
+        }
+        Ok(Err(_)) => Outcome::Error,
+        Err(error) if error.is_skipped() => Outcome::Skipped,
+        Err(_) => Outcome::Unreachable,
+    }
 }
 
 /// A script for one key.

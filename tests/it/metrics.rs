@@ -1,0 +1,4 @@
+//! Metrics for Prometheus.
+
+mod exposition;
+mod requests;
