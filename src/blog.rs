@@ -13,7 +13,7 @@ pub mod user;
 pub use idempotency::{IdempotencyKey, IdempotentResponse};
 pub use pages::MAX_PAGE_BYTES;
 pub use post::{Cursor, Draft, Filter, Page, Paging, Post, PostChange, Precondition, Version, View};
-pub use service::{Blog, BlogError};
+pub use service::{Blog, BlogError, PostEvent, PostEventKind};
 pub use text::{Content, InvalidText, MAX_TITLE_CHARS, Title};
 pub use user::{Actor, Rights, TokenName, User, UserKey};
 

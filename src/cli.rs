@@ -1,6 +1,7 @@
 //! The command line, with one file per subcommand. No other module prints to stdout.
 
 mod arguments;
+mod audit;
 mod cert;
 mod completions;
 mod config;
@@ -9,7 +10,9 @@ mod dev;
 mod doctor;
 mod entra;
 mod error_report;
+mod health;
 mod logging;
+mod man;
 mod migrate;
 mod openapi;
 mod seed;
@@ -75,10 +78,14 @@ enum Command {
     Migrate(migrate::Arguments),
     Cert(cert::CertCommand),
     Doctor(doctor::Arguments),
+    Health(health::Arguments),
+    Audit(audit::AuditCommand),
     Entra(entra::EntraCommand),
     Openapi(openapi::Arguments),
     Config(config::Arguments),
     Completions(completions::Arguments),
+    #[command(hide = true)]
+    Man(man::Arguments),
 }
 
 /// Parses the arguments of the process and runs the command.
@@ -127,10 +134,13 @@ fn run(Arguments { settings, command }: Arguments) -> anyhow::Result<ExitCode> {
         Command::Migrate(arguments) => migrate::run(&arguments, settings)?,
         Command::Cert(command) => return cert::run(command, || Ok(settings.load(Role::Any, Vec::new())?)),
         Command::Doctor(arguments) => return doctor::run(&arguments, settings),
+        Command::Health(arguments) => return health::run(&arguments, settings),
+        Command::Audit(command) => return audit::run(&command),
         Command::Entra(command) => return entra::run(&command, settings),
         Command::Openapi(_) => openapi::run(settings)?,
         Command::Config(arguments) => config::run(&arguments, settings)?,
         Command::Completions(arguments) => completions::run(&arguments)?,
+        Command::Man(arguments) => man::run(&arguments)?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -5,6 +5,7 @@
 
 mod aliases;
 mod api;
+mod audit;
 mod azure;
 mod certificate;
 mod client;
@@ -39,6 +40,7 @@ mod value;
 
 pub use aliases::Alias;
 pub use api::{ApiSettings, RequiredClientAuth};
+pub use audit::AuditSettings;
 pub use azure::{AzureIdentity, AzureSettings};
 pub use certificate::CertificateSettings;
 pub use client::{AssertionForm, ClientSettings};
@@ -70,6 +72,7 @@ pub use trusted_proxy::TrustedProxy;
 pub use validate::{A_REDIRECT_PATH, redirect_path, weakness};
 
 use loader::Loader;
+use openssl::sha::Sha256;
 use sources::Collected;
 
 /// All sections, in the order of `blog.toml`. The settings of the client certificate belong to `[client]`.
@@ -84,6 +87,7 @@ pub const SECTIONS: &[Section] = &[
     DatabaseSettings::SECTION,
     LogSettings::SECTION,
     TelemetrySettings::SECTION,
+    AuditSettings::SECTION,
     MetricsSettings::SECTION,
     IdpSettings::SECTION,
 ];
@@ -109,10 +113,14 @@ pub struct Settings {
     pub log: LogSettings,
     /// `[telemetry]`
     pub telemetry: TelemetrySettings,
+    /// `[audit]`
+    pub audit: AuditSettings,
     /// `[metrics]`
     pub metrics: MetricsSettings,
     /// `[idp]`
     pub idp: IdpSettings,
+    /// SHA-256 of all values as `blogctl config` shows them, so without secrets; empty unless the settings were loaded.
+    pub fingerprint: String,
 }
 
 /// Settings, and where each value comes from.
@@ -144,27 +152,30 @@ impl Settings {
     /// in the list.
     pub fn load_leniently(sources: &Sources, role: Role) -> (Loaded, Vec<ConfigError>) {
         let declarations: Vec<&'static Declaration> = SECTIONS.iter().flat_map(|section| section.settings).collect();
-        let collected = Collected::from_sources(sources, &declarations);
+        let collected = Collected::from_sources(sources, &declarations, role);
         let mut loader = Loader::new(collected, declarations);
         let server = ServerSettings::read(&mut loader);
-        let settings = Self {
-            entra: EntraSettings::read(&mut loader),
+        let mut settings = Self {
+            entra: EntraSettings::load(&mut loader, server.environment),
             client: ClientSettings::load(&mut loader, server.environment),
-            redis: RedisSettings::read(&mut loader),
+            redis: RedisSettings::load(&mut loader),
             azure: AzureSettings::read(&mut loader),
             api: ApiSettings::read(&mut loader),
-            database: DatabaseSettings::read(&mut loader),
+            database: DatabaseSettings::load(&mut loader),
             log: LogSettings::read(&mut loader),
             telemetry: TelemetrySettings::load(&mut loader),
+            audit: AuditSettings::read(&mut loader),
             metrics: MetricsSettings::read(&mut loader),
             idp: IdpSettings::load(&mut loader),
             server,
+            fingerprint: String::new(),
         };
         check_managed_identity(&settings, &mut loader);
         for required in role.missing(&settings) {
             loader.require(required.name, required.alternatives, required.description);
         }
         let (entries, errors, warnings) = loader.finish();
+        settings.fingerprint = fingerprint(&entries);
         (
             Loaded {
                 settings,
@@ -174,6 +185,17 @@ impl Settings {
             errors,
         )
     }
+}
+
+/// The hash that the audit trail records at each start. A changed secret does not change it: a hash of a secret would let an
+/// attacker test guesses.
+fn fingerprint(entries: &[Entry]) -> String {
+    let mut hash = Sha256::new();
+    for entry in entries {
+        // JSON has no raw line break, so no value can look like the next entry.
+        hash.update(format!("{}={}\n", entry.name, entry.value).as_bytes());
+    }
+    hex::encode(hash.finish())
 }
 
 /// Entra ID accepts tokens of user-assigned managed identities only, so each managed identity in `client.credential` needs a

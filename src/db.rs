@@ -37,7 +37,7 @@ pub use deadline::within;
 pub use error::DbError;
 pub use post_list::DataVersion;
 pub use url::DatabaseUrl;
-pub use work::{Work, WorkError, WorkValue};
+pub use work::{AfterCommit, Work, WorkError, WorkValue};
 
 use self::{
     connection::{POSTGRES, SQLITE},
@@ -152,9 +152,22 @@ impl Database {
     /// # Errors
     /// The work's own, or the database's when the transaction is not committed.
     pub async fn write<T: WorkValue, E: WorkError>(&self, work: impl Work<T, E>) -> Result<T, E> {
+        self.write_then(work, |_| ()).await
+    }
+
+    /// As [`Self::write`], and calls `after_commit` on the database's thread once the transaction is committed: also when the
+    /// caller has gone, or has run out of time.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    pub async fn write_then<T: WorkValue, E: WorkError>(
+        &self,
+        work: impl Work<T, E>,
+        after_commit: impl AfterCommit<T>,
+    ) -> Result<T, E> {
         match &self.opened.engine {
-            Engine::Sqlite(sqlite) => span::unit("write", SQLITE, sqlite.write(work)).await,
-            Engine::Postgres(postgres) => span::unit("write", POSTGRES, postgres.write(work)).await,
+            Engine::Sqlite(sqlite) => span::unit("write", SQLITE, sqlite.write(work, after_commit)).await,
+            Engine::Postgres(postgres) => span::unit("write", POSTGRES, postgres.write(work, after_commit)).await,
         }
     }
 

@@ -20,8 +20,11 @@
 //! | [`db`] | the database; the only room with SQL |
 //! | [`serve`] | what every server does: listen, limit, log, shut down |
 //! | [`telemetry`] | sends the spans of a server to a collector |
+//! | [`audit`] | the audit trail: events as a chain of lines, and their verification |
 //! | [`outbound`] | HTTP agents for requests to other servers; the only room that reads the proxy variables |
 //! | [`trace`] | the request that a thread works for: its id, its trace, and the spans of that trace |
+//! | `systemd` | sockets from systemd, readiness and watchdog notifications |
+//! | `probe` | asks a server of this machine for its health |
 //! | [`metrics`] | what happened and what is now, for Prometheus; uses no other room |
 //! | [`config`] | the settings; the only room that reads them from the environment |
 //!
@@ -38,6 +41,7 @@ mod stable_codes;
 
 pub mod api;
 mod atomic_file;
+pub mod audit;
 pub mod azure;
 mod background;
 pub mod blog;
@@ -54,9 +58,11 @@ pub mod idp;
 mod loopback;
 pub mod metrics;
 pub mod outbound;
+mod probe;
 pub mod registration;
 pub mod serve;
 mod single_flight;
+mod systemd;
 pub mod telemetry;
 pub mod trace;
 mod trusted_file;

@@ -11,7 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rustix::fs::{Mode, OFlags, open, openat, renameat, unlinkat};
+use rustix::fs::{AtFlags, Mode, OFlags, open, openat, renameat, statat, unlinkat};
 
 /// Permission bits that let the group or others write.
 const WRITABLE_BY_OTHERS: u32 = 0o022;
@@ -23,6 +23,8 @@ const OPEN_TO_OTHERS: u32 = 0o077;
 pub(crate) enum Readers {
     /// All users: the content is public.
     Anyone,
+    /// Only the owner and the group: log collectors often run as another user.
+    Group,
     /// Only the owner: the content is secret.
     OwnerOnly,
 }
@@ -82,11 +84,84 @@ pub(crate) fn replace(path: &Path, content: &[u8]) -> Result<(), TrustedFileErro
     let moved = written.and_then(|()| Ok(renameat(&folder, &temporary, &folder, name)?));
     if let Err(error) = moved {
         // The first error is reported.
-        let _ = unlinkat(&folder, &temporary, rustix::fs::AtFlags::empty());
+        let _ = unlinkat(&folder, &temporary, AtFlags::empty());
         return Err(error.into());
     }
     // Without this, a power failure may undo the rename.
     Ok(folder.sync_all()?)
+}
+
+/// A folder that only this account or root may write, for files that stay open. It stays the same folder, even if its path leads
+/// elsewhere later.
+#[derive(Debug)]
+pub(crate) struct TrustedFolder(File);
+
+impl TrustedFolder {
+    /// Opens the folder of `path`, and returns it with the file name. Creates it with mode 0700 if it is missing and its parent
+    /// exists.
+    ///
+    /// # Errors
+    /// See [`TrustedFileError`].
+    pub(crate) fn of(path: &Path) -> Result<(Self, &OsStr), TrustedFileError> {
+        make_folder(path)?;
+        let (folder, name) = trusted_folder(path)?;
+        Ok((Self(folder), name))
+    }
+
+    /// Opens a file for reading and writing, and creates it with mode 0600 if it is missing. `flags` such as `O_APPEND` are
+    /// added. Follows no symbolic link and never blocks.
+    ///
+    /// # Errors
+    /// See [`TrustedFileError`].
+    pub(crate) fn open(&self, name: &OsStr, flags: OFlags, readers: Readers) -> Result<File, TrustedFileError> {
+        let flags = flags
+            | OFlags::RDWR
+            | OFlags::CREATE
+            | OFlags::NOFOLLOW
+            | OFlags::NONBLOCK
+            | OFlags::NOCTTY
+            | OFlags::CLOEXEC;
+        let file = match openat(&self.0, name, flags, Mode::RUSR | Mode::WUSR) {
+            Ok(descriptor) => File::from(descriptor),
+            Err(rustix::io::Errno::LOOP) => return Err(untrusted("it is a symbolic link")),
+            Err(error) => return Err(io::Error::from(error).into()),
+        };
+        check_file(&file.metadata()?, readers, u64::MAX)?;
+        Ok(file)
+    }
+
+    /// Gives a file another name, which must not exist yet.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub(crate) fn rename(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
+        // No other account can create the file in between. Not every file system has hard links or `renameat2`.
+        if self.identity(to)?.is_some() {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        renameat(&self.0, from, &self.0, to)?;
+        self.sync()
+    }
+
+    /// Device and inode of a file; `None` when it does not exist.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub(crate) fn identity(&self, name: &OsStr) -> io::Result<Option<(u64, u64)>> {
+        match statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(found) => Ok(Some((found.st_dev, found.st_ino))),
+            Err(rustix::io::Errno::NOENT) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Makes created and renamed files survive a power failure.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        self.0.sync_all()
+    }
 }
 
 fn make_folder(path: &Path) -> io::Result<()> {
@@ -151,7 +226,12 @@ fn check_file(metadata: &Metadata, readers: Readers, max_bytes: u64) -> Result<(
             "other users may write it (mode {mode:04o}): chmod 600"
         )));
     }
-    if readers == Readers::OwnerOnly && mode & OPEN_TO_OTHERS != 0 {
+    let closed = match readers {
+        Readers::Anyone => 0,
+        Readers::Group => OPEN_TO_OTHERS & 0o007,
+        Readers::OwnerOnly => OPEN_TO_OTHERS,
+    };
+    if mode & closed != 0 {
         return Err(untrusted(&format!(
             "other users may read it (mode {mode:04o}): chmod 600"
         )));

@@ -26,6 +26,9 @@ param apiClientId string
 @description('App ID URI of the API.')
 param apiAppIdUri string = 'api://${apiClientId}'
 
+@description('Deploy the site and the API, too. The first time, deploy with false, start the migration job, and deploy again with true: an API whose database has no tables does not become ready, and its deployment fails.')
+param applications bool = true
+
 @description('Name of the certificate in the vault.')
 param certificateName string = 'blog-site'
 
@@ -183,7 +186,8 @@ resource environment 'Microsoft.App/managedEnvironments@2026-07-01' = {
 
 // Stays the same when the certificate is bound, so it must not depend on the site.
 var certificateId = '${environment.id}/managedCertificates/site'
-var publicHost = empty(hostName) ? '${name}-site.${environment.properties.defaultDomain}' : hostName
+var siteAddress = '${name}-site.${environment.properties.defaultDomain}'
+var publicHost = empty(hostName) ? siteAddress : hostName
 var registries = empty(registryServer) ? [] : [
   {
     server: registryServer
@@ -250,7 +254,8 @@ var siteSettings = [
   }
   {
     name: 'BLOG_CLIENT__API_BASE_URL'
-    value: 'https://${api.properties.configuration.ingress.fqdn}'
+    // The name of an application with internal ingress.
+    value: 'https://${name}-api.internal.${environment.properties.defaultDomain}'
   }
   {
     // The key stays in the vault, which signs.
@@ -277,7 +282,7 @@ var siteSettings = [
 
 // --- the API ------------------------------------------------------------------------------------------------------------
 
-resource api 'Microsoft.App/containerApps@2026-07-01' = {
+resource api 'Microsoft.App/containerApps@2026-07-01' = if (applications) {
   name: '${name}-api'
   location: location
   identity: {
@@ -338,8 +343,8 @@ resource api 'Microsoft.App/containerApps@2026-07-01' = {
                 path: '/health/live'
                 port: 8000
               }
-              periodSeconds: 2
-              failureThreshold: 30
+              periodSeconds: 5
+              failureThreshold: 10
             }
             {
               type: 'Liveness'
@@ -374,6 +379,16 @@ resource api 'Microsoft.App/containerApps@2026-07-01' = {
               }
             }
           }
+          {
+            name: 'cpu'
+            custom: {
+              type: 'cpu'
+              metadata: {
+                type: 'Utilization'
+                value: '70'
+              }
+            }
+          }
         ]
       }
     }
@@ -383,7 +398,7 @@ resource api 'Microsoft.App/containerApps@2026-07-01' = {
 
 // --- the web site -------------------------------------------------------------------------------------------------------
 
-resource site 'Microsoft.App/containerApps@2026-07-01' = {
+resource site 'Microsoft.App/containerApps@2026-07-01' = if (applications) {
   name: '${name}-site'
   location: location
   identity: {
@@ -461,8 +476,8 @@ resource site 'Microsoft.App/containerApps@2026-07-01' = {
                 path: '/health/live'
                 port: 5000
               }
-              periodSeconds: 2
-              failureThreshold: 30
+              periodSeconds: 5
+              failureThreshold: 10
             }
             {
               type: 'Liveness'
@@ -509,6 +524,16 @@ resource site 'Microsoft.App/containerApps@2026-07-01' = {
               }
             }
           }
+          {
+            name: 'cpu'
+            custom: {
+              type: 'cpu'
+              metadata: {
+                type: 'Utilization'
+                value: '70'
+              }
+            }
+          }
         ]
       }
     }
@@ -517,7 +542,7 @@ resource site 'Microsoft.App/containerApps@2026-07-01' = {
 }
 
 // Free, and renewed by Azure. It needs the DNS records that docs/deploy/container-apps.md names.
-resource certificate 'Microsoft.App/managedEnvironments/managedCertificates@2026-07-01' = if (!empty(hostName)) {
+resource certificate 'Microsoft.App/managedEnvironments/managedCertificates@2026-07-01' = if (applications && !empty(hostName)) {
   parent: environment
   name: 'site'
   location: location
@@ -600,5 +625,5 @@ resource migrate 'Microsoft.App/jobs@2026-07-01' = {
 }
 
 output siteUrl string = 'https://${publicHost}'
-output siteAddress string = site.properties.configuration.ingress.fqdn
+output siteAddress string = siteAddress
 output domainVerificationId string = environment.properties.customDomainConfiguration.customDomainVerificationId

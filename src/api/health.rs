@@ -11,7 +11,7 @@ use serde::Serialize;
 use tokio::sync::Mutex;
 use utoipa::ToSchema;
 
-use crate::{background, db::Database, entra::AccessTokenValidator, metrics};
+use crate::{audit::AuditLog, background, db::Database, entra::AccessTokenValidator, metrics};
 
 /// How long the database may take to answer. Shorter than the usual timeout of probes.
 const DATABASE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -34,6 +34,9 @@ struct Check {
 struct Checks {
     database: Check,
     signing_keys: Check,
+    /// Only with an audit trail. Requests are served even if it cannot be written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    audit: Option<Check>,
     /// `restarted` or `failed` when a background thread has panicked; the log says which one.
     #[serde(skip_serializing_if = "Option::is_none")]
     threads: Option<&'static str>,
@@ -67,16 +70,18 @@ pub async fn live() -> HttpResponse {
 pub struct Readiness {
     database: Database,
     validator: Arc<AccessTokenValidator>,
+    audit: AuditLog,
     /// The first caller that finds it outdated holds the lock while checking; the others wait for the result.
     last: Mutex<Option<(Instant, Status)>>,
 }
 
 impl Readiness {
     /// Checks nothing yet.
-    pub fn new(database: Database, validator: Arc<AccessTokenValidator>) -> Self {
+    pub fn new(database: Database, validator: Arc<AccessTokenValidator>, audit: AuditLog) -> Self {
         Self {
             database,
             validator,
+            audit,
             last: Mutex::const_new(None),
         }
     }
@@ -111,6 +116,16 @@ impl Readiness {
         } else {
             Status::Unavailable
         }
+    }
+
+    fn audit(&self) -> Option<Check> {
+        self.audit.status().map(|audit| Check {
+            status: if audit.failure.is_none() {
+                Status::Ok
+            } else {
+                Status::Unavailable
+            },
+        })
     }
 }
 
@@ -162,6 +177,7 @@ pub async fn ready(probe: web::Data<Readiness>) -> HttpResponse {
     let checks = Checks {
         database: Check { status: database },
         signing_keys: Check { status: signing_keys },
+        audit: probe.audit(),
         threads,
     };
     HttpResponse::build(code).json(Health {

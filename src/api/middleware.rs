@@ -7,6 +7,7 @@ pub mod address_limit;
 pub mod bearer;
 pub mod compression;
 pub mod cors;
+mod denials;
 pub mod header_limits;
 pub mod problem_documents;
 pub mod rate_limit;

@@ -1,5 +1,6 @@
 //! Posts in the API's JSON. Each action on posts has a file in this folder.
 
+mod audited;
 pub mod change;
 pub mod create;
 pub mod delete;

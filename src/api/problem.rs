@@ -242,6 +242,11 @@ impl Problem {
         Self::new(status, code, detail)
     }
 
+    /// What kind of problem it is.
+    pub fn kind(&self) -> Code {
+        self.code
+    }
+
     /// The stable code, such as `expired`, for clients and logs.
     pub fn code(&self) -> &'static str {
         self.code.as_str()

@@ -26,14 +26,15 @@ use super::{
     routes,
 };
 use crate::{
+    audit::{AuditError, AuditLog},
     blog::Blog,
-    config::{ApiSettings, DatabaseSettings, Settings},
+    config::{ApiSettings, DatabaseSettings, Role, Settings},
     db::{self, Database, DatabaseUrl, DbError},
     entra::{AccessTokenValidator, Authority, Provider, ProviderError},
     hint::Hint,
     serve::{
-        self, ListenAddress, ListenError, Listeners, Options, ShutdownHandle, Tracing, TrustedProxies, UnixSocket,
-        access_log, request_guard, request_id,
+        self, ListenAddress, ListenError, Listeners, Options, RequestAudit, ShutdownHandle, Tracing, TrustedProxies,
+        UnixSocket, access_log, exposure, request_guard, request_id,
     },
     telemetry::{Telemetry, TelemetryError},
 };
@@ -66,6 +67,9 @@ pub enum StartError {
     /// The API description cannot be written as JSON: a defect of the program.
     #[error("the API description cannot be written: {0}")]
     Description(#[source] serde_json::Error),
+    /// The audit trail cannot be written.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
     /// The database cannot be opened or queried.
     #[error(transparent)]
     Database(#[from] DbError),
@@ -85,6 +89,7 @@ impl Hint for StartError {
             Self::NoRequiredScope => Some("set api.required_scope to a scope that the API exposes"),
             Self::CorsOrigin(invalid) => Some(invalid.error.hint()),
             Self::PendingMigrations => Some("set database.migrate_at_start = true to apply them at each start"),
+            Self::Audit(error) => return error.hint(),
             Self::Database(error) => return error.hint(),
             Self::Socket(_) | Self::Provider(_) | Self::Description(_) | Self::Telemetry(_) => None,
         };
@@ -98,6 +103,8 @@ pub struct Server {
     database: Database,
     validator: Arc<AccessTokenValidator>,
     telemetry: Telemetry,
+    audit: AuditLog,
+    fingerprint: String,
 }
 
 impl Server {
@@ -119,23 +126,23 @@ impl Server {
     /// # Errors
     /// See [`StartError`].
     pub fn from_listener(listeners: impl Into<Listeners>, settings: &Settings) -> Result<Self, StartError> {
+        let audit = AuditLog::start(&settings.audit, Role::Api)?;
         let origins = Origins::parse(&settings.api.cors_origins)?;
         let validator = Arc::new(validator(settings)?);
         let database = open(&settings.database)?;
         database.prepare(serve::workers(&settings.server))?;
         let telemetry = Telemetry::start(&settings.telemetry, settings.entra.ca_file.as_deref(), SERVICE)?;
 
+        let proxies = TrustedProxies::new(&settings.server.trusted_proxies);
         let state = AppState {
             blog: web::Data::new(Blog::new(database.clone())),
-            health: web::Data::new(Readiness::new(database.clone(), Arc::clone(&validator))),
+            audit: web::Data::new(RequestAudit::new(audit.clone(), proxies.clone())),
+            health: web::Data::new(Readiness::new(database.clone(), Arc::clone(&validator), audit.clone())),
             cache: web::Data::new(ResponseCache::new(settings.api.ready_answers_mib)),
             compressed: web::Data::new(CompressedBodies::new(settings.api.ready_answers_mib / 4)),
             validator: web::Data::from(Arc::clone(&validator)),
             names: web::Data::new(NameUpdates::default()),
-            limits: web::Data::new(RateLimits::new(
-                &settings.api,
-                TrustedProxies::new(&settings.server.trusted_proxies),
-            )),
+            limits: web::Data::new(RateLimits::new(&settings.api, proxies)),
             settings: web::Data::new(settings.api.clone()),
             metadata: web::Data::new(MetadataDocument::new(&metadata(settings)?).map_err(StartError::Description)?),
             description: web::Data::new(Description::new(&settings.api).map_err(StartError::Description)?),
@@ -167,11 +174,14 @@ impl Server {
                 .wrap(from_fn(request_id::assign))
         })
         .map_err(StartError::Socket)?;
+        exposure::warn("serve-api", http.addresses(), &settings.server, options.tls.is_some());
         Ok(Self {
             http,
             database,
             validator,
             telemetry,
+            audit,
+            fingerprint: settings.fingerprint.clone(),
         })
     }
 
@@ -205,12 +215,17 @@ impl Server {
             database,
             validator,
             telemetry,
+            audit,
+            fingerprint,
         } = self;
         let key_watch = KeyWatch::start(validator)?;
+        audit.record_start(fingerprint);
         let served = http.run().await;
         drop(key_watch);
         let close = move || {
             database.close();
+            // After the last write of a post.
+            audit.record_stop();
             telemetry.stop();
         };
         web::block(close).await.map_err(io::Error::other)?;
@@ -222,6 +237,7 @@ impl Server {
 #[derive(Clone)]
 struct AppState {
     blog: web::Data<Blog>,
+    audit: web::Data<RequestAudit>,
     health: web::Data<Readiness>,
     cache: web::Data<ResponseCache>,
     compressed: web::Data<CompressedBodies>,
@@ -238,6 +254,7 @@ impl AppState {
     fn mount(&self, config: &mut web::ServiceConfig) {
         config
             .app_data(self.blog.clone())
+            .app_data(self.audit.clone())
             .app_data(self.health.clone())
             .app_data(self.cache.clone())
             .app_data(self.compressed.clone())

@@ -7,7 +7,7 @@ use chrono::TimeDelta;
 use openssl::sha::Sha256;
 
 use super::{
-    Blog, BlogError, Draft, Post, Rights, User, Version,
+    Blog, BlogError, Draft, Post, PostEvent, PostEventKind, Rights, User, Version,
     service::{insert, now},
 };
 use crate::db::{
@@ -72,7 +72,7 @@ impl Blog {
         if rights < Rights::Write {
             return Err(BlogError::ReadOnly);
         }
-        let author = author.clone();
+        let (author, author_key, report) = (author.clone(), author.key, self.reporter());
         let work = move |connection: &mut Connection<'_>| {
             let (user_id, key, fingerprint) = (author.id, key.as_str(), fingerprint(&draft));
             idempotency::lock_keys(connection, user_id)?;
@@ -96,7 +96,16 @@ impl Blog {
             idempotency::insert(connection, user_id, key, &stored)?;
             Ok(response(stored, false))
         };
-        self.database.write(work).await
+        let after_commit = move |response: &IdempotentResponse| {
+            if !response.is_replay {
+                report(PostEvent {
+                    kind: PostEventKind::Created,
+                    post_id: response.post_id,
+                    author: author_key,
+                });
+            }
+        };
+        self.database.write_then(work, after_commit).await
     }
 }
 

@@ -1,6 +1,8 @@
 //! The rules: a caller who may only read writes nothing; only the author, or a caller who may manage, changes or
 //! deletes a post, and only the version that they saw.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 
 use super::{
@@ -52,16 +54,64 @@ impl WorkError for BlogError {
     }
 }
 
+/// A change of a post that was committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PostEvent {
+    /// What happened.
+    pub kind: PostEventKind,
+    /// Row id of the post.
+    pub post_id: i64,
+    /// The post's author.
+    pub author: UserKey,
+}
+
+/// What happened to a post.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PostEventKind {
+    /// It is new.
+    Created,
+    /// Its title or content changed.
+    Changed,
+    /// It is gone.
+    Deleted,
+}
+
+/// Called for each change once it is committed, on a thread of the database.
+type Observer = Arc<dyn Fn(PostEvent) + Send + Sync>;
+
 /// The blog. Cheap to clone.
 #[derive(Clone)]
 pub struct Blog {
     pub(super) database: Database,
+    observer: Option<Observer>,
 }
 
 impl Blog {
     /// The blog in `database`.
     pub fn new(database: Database) -> Self {
-        Self { database }
+        Self {
+            database,
+            observer: None,
+        }
+    }
+
+    /// The same blog, whose changes are reported to `observer`: each one after its commit, even if the request has been
+    /// abandoned meanwhile. The observer must be quick.
+    pub fn observed_by(&self, observer: impl Fn(PostEvent) + Send + Sync + 'static) -> Self {
+        Self {
+            database: self.database.clone(),
+            observer: Some(Arc::new(observer)),
+        }
+    }
+
+    /// Reports an event to the observer.
+    pub(super) fn reporter(&self) -> impl FnOnce(PostEvent) + Send + use<> {
+        let observer = self.observer.clone();
+        move |event| {
+            if let Some(observer) = observer {
+                observer(event);
+            }
+        }
     }
 
     /// Returns the user, created if new (then `true`). Takes over a changed display name from a token that was issued
@@ -149,9 +199,12 @@ impl Blog {
         if rights < Rights::Write {
             return Err(BlogError::ReadOnly);
         }
-        let author = author.clone();
+        let (author, report) = (author.clone(), self.reporter());
         self.database
-            .write(move |connection| insert(connection, author.clone(), &draft))
+            .write_then(
+                move |connection| insert(connection, author.clone(), &draft),
+                move |post: &Post| report(post.event(PostEventKind::Created)),
+            )
             .await
     }
 
@@ -168,6 +221,7 @@ impl Blog {
         change: PostChange,
         precondition: Option<Precondition>,
     ) -> Result<Post, BlogError> {
+        let report = Some(self.reporter()).filter(|_| change.title.is_some() || change.content.is_some());
         let work = move |connection: &mut Connection<'_>| {
             let mut post = authorize_change(connection, actor, id, precondition.as_ref())?;
             if change.title.is_none() && change.content.is_none() {
@@ -193,7 +247,12 @@ impl Blog {
             }
             Ok(post)
         };
-        self.database.write(work).await
+        let after_commit = move |post: &Post| {
+            if let Some(report) = report {
+                report(post.event(PostEventKind::Changed));
+            }
+        };
+        self.database.write_then(work, after_commit).await
     }
 
     /// Deletes a post of the actor, or any post if the actor may manage; only if it satisfies the precondition.
@@ -202,10 +261,23 @@ impl Blog {
     /// As [`Blog::change`].
     pub async fn delete(&self, actor: Actor, id: i64, precondition: Option<Precondition>) -> Result<(), BlogError> {
         let work = move |connection: &mut Connection<'_>| {
-            authorize_change(connection, actor, id, precondition.as_ref())?;
-            Ok(posts::delete(connection, id)?)
+            let post = authorize_change(connection, actor, id, precondition.as_ref())?;
+            posts::delete(connection, id)?;
+            Ok(post.event(PostEventKind::Deleted))
         };
-        self.database.write(work).await
+        let report = self.reporter();
+        let after_commit = move |event: &PostEvent| report(*event);
+        self.database.write_then(work, after_commit).await.map(drop)
+    }
+}
+
+impl Post {
+    pub(super) fn event(&self, kind: PostEventKind) -> PostEvent {
+        PostEvent {
+            kind,
+            post_id: self.id,
+            author: self.author.key,
+        }
     }
 }
 

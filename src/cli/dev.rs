@@ -275,7 +275,7 @@ fn serve(sockets: Sockets, metrics: Option<Socket>, prepared: &Prepared, plan: &
             summary::print(&summary::started(plan, metrics, prepared)).map_err(io::Error::other)?;
             all(handles.clone(), runs).await
         };
-        shutdown::on_signal(shutdown_handles, Duration::ZERO, run).await?;
+        shutdown::on_signal(shutdown_handles, Duration::ZERO, || {}, run).await?;
         if let Some(exposition) = exposition {
             exposition.stop().await;
         }

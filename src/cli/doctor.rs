@@ -11,6 +11,7 @@ mod database;
 mod entra;
 mod finding;
 mod parallel;
+mod production;
 mod report;
 mod run_checks;
 mod sessions;
@@ -29,10 +30,10 @@ use clap::{Args, ValueEnum};
 use self::{credentials::Entry, run_checks::run_checks};
 pub use self::{
     finding::{Check, CheckResult, Finding, Status},
-    report::lines,
+    report::{lines, safe},
 };
 use super::{logging, settings::SettingsArguments};
-use crate::config::{Loaded, Origin, Role, Settings};
+use crate::config::{Entry as ConfigEntry, Loaded, Origin, Role, Settings};
 
 /// Find out what is wrong, and what to do about it
 ///
@@ -47,6 +48,7 @@ Exit codes: 0 no check failed (there may be warnings); 1 a check failed, or the 
 Examples:
   blogctl doctor
   blogctl doctor --role api --json
+  blogctl doctor --production           before you let users in, and after each change
   blogctl doctor --token token.txt
   pbpaste | blogctl doctor --token -    keeps the token out of files and the shell's history")]
 pub struct Arguments {
@@ -56,6 +58,9 @@ pub struct Arguments {
     /// Print JSON
     #[arg(long)]
     json: bool,
+    /// Check the lines of the production checklist, too: docs/production-checklist.md
+    #[arg(long, conflicts_with = "token")]
+    production: bool,
     /// Timeout of one request; a check may send two
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=120))]
     timeout: u64,
@@ -78,6 +83,8 @@ pub struct DoctorContext {
     client: bool,
     api: bool,
     timeout: Duration,
+    /// The settings one by one, with their origins.
+    entries: Vec<ConfigEntry>,
     /// The entries of `client.credential`, loaded once for all checks.
     credentials: OnceLock<Result<Vec<Entry>, String>>,
 }
@@ -124,13 +131,18 @@ pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Resul
     let (first, failed) = settings_errors::findings(&errors, &loaded.warnings, given);
     let context = Arc::new(DoctorContext {
         settings: limited(loaded.settings, timeout),
+        entries: loaded.entries,
         client,
         api,
         timeout,
         credentials: OnceLock::new(),
     });
     let mut findings = first;
-    findings.extend(run_checks(&context, &failed, checks(&context)));
+    let mut checks = checks(&context);
+    if arguments.production {
+        checks.extend(production::checks(&context));
+    }
+    findings.extend(run_checks(&context, &failed, checks));
     report::findings(&findings, &context, arguments.json)?;
     let worst = findings.iter().map(|finding| finding.status).max();
     Ok(if worst == Some(Status::Failed) {

@@ -3,10 +3,10 @@
 use clap::Args;
 
 use super::{
-    serving::{Bound, serve, urls},
+    serving::{Bound, inherited, probe_target, serve, urls},
     settings::{SettingsArguments, flag},
 };
-use crate::{config::Role, web::Server};
+use crate::{config::Role, systemd, web::Server};
 
 /// Serve the web site
 ///
@@ -32,15 +32,23 @@ pub struct Arguments {
 /// # Errors
 /// If settings are invalid or missing, or the server cannot start.
 pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Result<()> {
+    // Before the first thread starts.
+    let sockets = systemd::inherited_sockets();
     let flags = [
         flag("--host", "client.host", arguments.host.as_ref()),
         flag("--port", "client.port", arguments.port),
     ];
     let settings = settings.load(Role::Client, flags.into_iter().flatten().collect())?;
+    let sockets = inherited(sockets, "client")?;
     serve(Some(&settings.metrics), || {
-        let server = Server::bind(&settings)?;
+        let host = sockets.is_none().then_some(settings.client.host.as_str());
+        let server = match sockets {
+            Some(sockets) => Server::from_listener(sockets, &settings)?,
+            None => Server::bind(&settings)?,
+        };
         Ok(Bound {
-            urls: urls(server.addresses(), "http", &settings.client.host),
+            urls: urls(server.addresses(), "http", host),
+            probe: probe_target(server.addresses(), false),
             shutdown_handle: server.shutdown_handle(),
             drain: settings.server.drain,
             run: server.run(),

@@ -67,6 +67,7 @@ pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Resul
         // It serves one developer, without a load balancer that must notice the stop.
         Ok(Bound {
             urls: vec![url],
+            probe: None,
             shutdown_handle: server.shutdown_handle(),
             drain: Duration::ZERO,
             run: server.run(),

@@ -1,6 +1,8 @@
 //! Aliases of settings: the environment variables of the Python system, and those that Azure sets in a container. They stay
 //! valid; the setting's own name wins. Each setting declares its aliases; this file converts values whose form has changed.
 
+use super::required::Role;
+
 /// Another environment variable that sets a setting.
 #[derive(Debug)]
 pub struct Alias {
@@ -8,6 +10,28 @@ pub struct Alias {
     pub name: &'static str,
     /// Converts its value to the form of the setting. An empty result means "not set".
     pub convert: fn(&str) -> String,
+}
+
+/// Variables in which platforms such as App Service name the port to listen on. They are aliases of the port of the role that
+/// runs, and of no other: a process that runs both roles, or none, ignores them. The last one wins.
+const PORT_VARIABLES: [Alias; 2] = [
+    Alias {
+        name: "WEBSITES_PORT",
+        convert: str::to_owned,
+    },
+    Alias {
+        name: "PORT",
+        convert: str::to_owned,
+    },
+];
+
+/// The aliases that only one role has, and the setting that they set.
+pub fn of_role(role: Role) -> Option<(&'static str, &'static [Alias])> {
+    match role {
+        Role::Any => None,
+        Role::Api => Some(("api.port", &PORT_VARIABLES)),
+        Role::Client => Some(("client.port", &PORT_VARIABLES)),
+    }
 }
 
 /// Flask's `DEBUG`: a yes means the log level `debug`. Every other value is ignored, because other programs use the variable,

@@ -37,7 +37,8 @@ section! {
         /// Address that the API listens on.
         pub host: String = "127.0.0.1".to_owned(), text(A_HOST, host);
 
-        /// Port that the API listens on. 0 picks a free one.
+        /// Port that the API listens on. 0 picks a free one. `PORT` and `WEBSITES_PORT`, as platforms set them, set
+        /// it for `serve-api` and `health`: [sockets.md](sockets.md#port-and-websites_port).
         pub port: u16 = 8000;
 
         /// Unix socket that the API listens on, instead of `api.host` and `api.port`: for a reverse proxy on the same

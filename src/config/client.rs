@@ -18,8 +18,8 @@ use super::{
     server::Environment,
     socket_path::socket_path,
     validate::{
-        A_GUID, A_HOST, A_REDIRECT_PATH, A_SECURE_URL, guid, host, origin, plain_url, public_uri, redirect_path,
-        secure_url,
+        A_GUID, A_HOST, A_REDIRECT_PATH, A_SECURE_URL, A_USABLE_URL, guid, host, origin, plain_url, public_uri,
+        redirect_path, secure_url, usable_url,
     },
     value::choices,
 };
@@ -44,7 +44,8 @@ section! {
         /// Address that the web site listens on.
         pub host: String = "127.0.0.1".to_owned(), text(A_HOST, host);
 
-        /// Port that the web site listens on. 0 picks a free one.
+        /// Port that the web site listens on. 0 picks a free one. `PORT` and `WEBSITES_PORT`, as platforms set them, set
+        /// it for `serve-client` and `health`: [sockets.md](sockets.md#port-and-websites_port).
         #[alias(FLASK_PORT)]
         pub port: u16 = 5000;
 
@@ -116,10 +117,7 @@ section! {
         /// URL of the API. The site sends access tokens there, so it must be HTTPS or on this machine; in development, any
         /// host.
         #[alias(API_BASE_URL)]
-        pub api_base_url: Url = default_api_base_url(), only(A_SECURE_URL, move |url| match environment {
-            Environment::Production => secure_url(url),
-            Environment::Development => plain_url(url),
-        });
+        pub api_base_url: Url = default_api_base_url(), only(A_USABLE_URL, move |url| usable_url(environment, url));
 
         /// Timeout of one request to the API.
         #[key(api_timeout_seconds)]

@@ -1,6 +1,6 @@
 //! `[database]`: where the API stores posts. Its URL may contain a password, which is never shown.
 
-use std::{fmt, time::Duration};
+use std::{fmt, path::PathBuf, time::Duration};
 
 use figment::value::Value;
 use serde::{Deserialize, Serialize};
@@ -11,6 +11,7 @@ use super::{
     database_address::DatabaseAddress,
     loader::Loader,
     rules::{number, seconds},
+    secret_file::{read_password, secret_file},
     section::section,
     value::{SettingValue, choices, text},
 };
@@ -42,6 +43,10 @@ section! {
         /// secret.
         #[alias(DATABASE_URL via aliases::database_url)]
         pub url: String = "blog.db".to_owned(), database_url;
+
+        /// File with the password for PostgreSQL, instead of a password in `database.url`. A line break at the end of the file
+        /// is ignored.
+        pub password_file: Option<PathBuf> = None, secret_file;
 
         /// Most connections to PostgreSQL for reads and writes. Searches and the readiness probe have their own connections.
         pub pool_size: u32 = 10, number(1..=1000);
@@ -97,6 +102,36 @@ section! {
 
         /// Apply pending migrations when the API starts. Default: true on SQLite, false on PostgreSQL.
         pub migrate_at_start: Option<bool> = None;
+    }
+}
+
+impl DatabaseSettings {
+    /// Reads the section, and puts the password of the file into the URL.
+    pub(super) fn load(loader: &mut Loader) -> Self {
+        const FILE: &str = "database.password_file";
+        let mut settings = Self::read(loader);
+        let Some(path) = &settings.password_file else {
+            return settings;
+        };
+        let Some(password) = read_password(loader, FILE, path) else {
+            return settings;
+        };
+        match DatabaseAddress::parse(&settings.url).map(|address| (address.with_password(&password), address)) {
+            Ok((Some(url), _)) => settings.url = url,
+            Ok((None, DatabaseAddress::Sqlite(_))) => loader.reject(
+                FILE,
+                "is set, but database.url names an SQLite file, which has no password",
+                "remove it, or set database.url to postgres://USER@HOST/DATABASE",
+            ),
+            Ok((None, DatabaseAddress::Postgres { .. })) => loader.reject(
+                FILE,
+                "is set, but database.url contains a password, too",
+                "remove the password from database.url, or this setting",
+            ),
+            // `database.url` has been reported.
+            Err(_) => {}
+        }
+        settings
     }
 }
 

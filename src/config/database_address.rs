@@ -7,7 +7,7 @@ mod server;
 mod url;
 
 use super::{redact::HIDDEN, secret_text::secret_kind};
-use server::{FORMS, Server};
+use server::{FORMS, Server, encoded};
 
 /// The address of the database.
 #[derive(Clone, PartialEq, Eq)]
@@ -22,6 +22,8 @@ pub enum DatabaseAddress {
         shown: String,
         /// The same with the user, and with asterisks instead of secrets.
         redacted: String,
+        /// Whether the URL contains a password.
+        has_password: bool,
     },
 }
 
@@ -94,6 +96,21 @@ impl DatabaseAddress {
         sqlite(text)
     }
 
+    /// The URL of a server, with the password added. `None` for a file, and for a URL that has a password.
+    pub fn with_password(&self, password: &str) -> Option<String> {
+        match self {
+            Self::Postgres {
+                url,
+                has_password: false,
+                ..
+            } => {
+                let separator = if url.contains('?') { '&' } else { '?' };
+                Some(format!("{url}{separator}password={}", encoded(password)))
+            }
+            _ => None,
+        }
+    }
+
     /// The address for messages, without secrets. An invalid value is hidden completely.
     pub fn redact(text: &str) -> String {
         match Self::parse(text) {
@@ -105,8 +122,19 @@ impl DatabaseAddress {
 }
 
 impl From<Server> for DatabaseAddress {
-    fn from(Server { url, shown, redacted }: Server) -> Self {
-        Self::Postgres { url, shown, redacted }
+    fn from(server: Server) -> Self {
+        let Server {
+            url,
+            shown,
+            redacted,
+            has_password,
+        } = server;
+        Self::Postgres {
+            url,
+            shown,
+            redacted,
+            has_password,
+        }
     }
 }
 
@@ -191,7 +219,9 @@ mod tests {
 
     fn server(text: &str) -> (String, String, String) {
         match DatabaseAddress::parse(text).expect(text) {
-            DatabaseAddress::Postgres { url, shown, redacted } => (url, shown, redacted),
+            DatabaseAddress::Postgres {
+                url, shown, redacted, ..
+            } => (url, shown, redacted),
             DatabaseAddress::Sqlite(path) => panic!("{text} is the file {path}"),
         }
     }

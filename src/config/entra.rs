@@ -6,9 +6,11 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::{
+    loader::Loader,
     rules::{hours, optional_url, seconds, text_or_empty},
     section::section,
-    validate::{A_GUID, A_SECURE_ADDRESS, guid, origin, secure_address, secure_url},
+    server::Environment,
+    validate::{A_GUID, A_USABLE_ADDRESS, guid, origin, usable_address, usable_url},
     value::choices,
 };
 
@@ -30,7 +32,7 @@ choices!(Cloud => "public, us-government or china");
 section! {
     /// The tenant of Microsoft Entra ID, and how to reach it.
     #[derive(Debug, Clone)]
-    pub struct EntraSettings = "entra" {
+    pub struct EntraSettings = "entra" (in_environment: Environment) {
         /// Directory (tenant) ID, a GUID, from the overview page of Microsoft Entra ID in the portal.
         #[alias(TENANT_ID)]
         pub tenant_id: String = String::new(), text_or_empty(A_GUID, guid);
@@ -39,16 +41,18 @@ section! {
         pub cloud: Cloud = Cloud::Public;
 
         /// Base URL that replaces the cloud's sign-in host, such as `http://localhost:9000` for `blogctl serve-idp`. HTTPS,
-        /// or HTTP on this machine.
+        /// or HTTP on this machine; in development, HTTP on any host.
         pub authority_host: Option<Url> = None, optional_url(
-            "an https URL (http on localhost only) with nothing after host and port",
-            |url| secure_url(url) && origin(url),
+            "an https URL (http on localhost only; in development on any host) with nothing after host and port",
+            move |url| usable_url(in_environment, url) && origin(url),
         );
 
         /// URL of the signing keys, if not the one that discovery returns. It may have a query: an application with claims
         /// mapping has its own keys, at `…/discovery/v2.0/keys?appid=` followed by its client ID.
         #[alias(JWKS_URI)]
-        pub jwks_uri: Option<Url> = None, optional_url(A_SECURE_ADDRESS, secure_address);
+        pub jwks_uri: Option<Url> = None, optional_url(A_USABLE_ADDRESS, move |url| {
+            usable_address(in_environment, url)
+        });
 
         /// PEM file with certificate authorities to trust in addition to the system's: that of a company proxy, or that of
         /// `serve-idp --tls`.
@@ -67,5 +71,19 @@ section! {
         /// Timeout of one request to Entra ID, including the connection.
         #[key(timeout_seconds)]
         pub timeout: Duration = Duration::from_secs(10), seconds(1..=120);
+    }
+    also {
+        /// `server.environment`: whether plain HTTP may be used on other hosts.
+        pub environment: Environment = Environment::Production;
+    }
+}
+
+impl EntraSettings {
+    /// Reads the section.
+    pub(super) fn load(loader: &mut Loader, environment: Environment) -> Self {
+        Self {
+            environment,
+            ..Self::read(loader, environment)
+        }
     }
 }

@@ -8,9 +8,9 @@ use url::Url;
 use super::{
     loader::Loader,
     quote::{quotable, secret_in_place_of_path},
-    rules::{between, text},
+    rules::{between, optional_url, text},
     section::section,
-    validate::{self, A_GUID, A_HOST, guid, host, plain_url, word},
+    validate::{self, A_GUID, A_HOST, guid, host, origin, plain_url, word},
     value::tables,
 };
 
@@ -111,6 +111,11 @@ section! {
 
         /// Port that the emulator listens on. 0 picks a free one.
         pub port: u16 = 9000;
+
+        /// Base URL at which site and API reach the emulator, such as `http://idp:9000` for a container of that name, if it is
+        /// not `http://localhost:{port}`. Tokens are issued in this name, so it must equal their `entra.authority_host`.
+        /// Browsers still use localhost.
+        pub server_url: Option<Url> = None, optional_url("an http or https URL with nothing after host and port", origin);
 
         /// ID of the tenant that it emulates, a GUID.
         pub tenant_id: String = DEV_TENANT_ID.to_owned(), text(A_GUID, guid);

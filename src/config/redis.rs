@@ -3,13 +3,16 @@
 use std::{fmt, path::PathBuf, time::Duration};
 
 use figment::value::Value;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value as Json, json};
 use url::Url;
 
 use super::{
+    loader::Loader,
     redact::without_password,
     rules::{seconds, text},
+    secret_file::{read_password, secret_file},
     section::section,
     value::{self, SettingValue},
 };
@@ -23,6 +26,9 @@ section! {
         /// set, sessions are in the memory of the site. A password in it is secret.
         pub url: Option<RedisUrl> = None;
 
+        /// File with the password, instead of a password in `redis.url`. A line break at the end of the file is ignored.
+        pub password_file: Option<PathBuf> = None, secret_file;
+
         /// PEM file with the certificates to trust instead of the system's.
         pub ca_file: Option<PathBuf> = None;
 
@@ -35,6 +41,37 @@ section! {
             "1 to 64 letters, digits, hyphens, underscores, dots and colons",
             key_prefix,
         );
+    }
+}
+
+impl RedisSettings {
+    /// Reads the section, and puts the password of the file into the URL.
+    pub(super) fn load(loader: &mut Loader) -> Self {
+        const FILE: &str = "redis.password_file";
+        let mut settings = Self::read(loader);
+        let Some(path) = &settings.password_file else {
+            return settings;
+        };
+        let Some(url) = &settings.url else {
+            loader.reject(
+                FILE,
+                "is set, but redis.url is not",
+                "set redis.url, or remove this setting",
+            );
+            return settings;
+        };
+        let Some(password) = read_password(loader, FILE, path) else {
+            return settings;
+        };
+        match url.with_password(&password) {
+            Some(url) => settings.url = Some(url),
+            None => loader.reject(
+                FILE,
+                "is set, but redis.url contains a password, too",
+                "remove the password from redis.url, or this setting",
+            ),
+        }
+        settings
     }
 }
 
@@ -67,6 +104,15 @@ impl RedisUrl {
             .ok()
             .and_then(|url| url.host_str().map(str::to_owned))
             .unwrap_or_default()
+    }
+
+    /// The address with a password; `None` if it has one already.
+    fn with_password(&self, password: &str) -> Option<Self> {
+        let mut url = Url::parse(self.expose()).ok().filter(|url| url.password().is_none())?;
+        // `set_password` leaves a percent sign as it is.
+        let encoded = utf8_percent_encode(password, NON_ALPHANUMERIC).to_string();
+        url.set_password(Some(&encoded)).ok()?;
+        Some(Self(SecretString::from(String::from(url))))
     }
 
     /// Whether the connection uses TLS or stays on this machine.
@@ -158,6 +204,21 @@ mod tests {
         }
         let quoted = RedisUrl::quote(&Value::from("redis://:hunter2@h/name"));
         assert!(!quoted.contains("hunter2"), "{quoted}");
+    }
+
+    #[test]
+    fn a_password_is_added_in_encoded_form() {
+        for (url, password, expected) in [
+            (
+                "redis://cache:6379/3",
+                "p/w@:#%41 x",
+                "redis://:p%2Fw%40%3A%23%2541%20x@cache:6379/3",
+            ),
+            ("rediss://app@cache", "p", "rediss://app:p@cache"),
+        ] {
+            assert_eq!(read(url).unwrap().with_password(password).unwrap().expose(), expected);
+        }
+        assert!(read("redis://:a@cache").unwrap().with_password("b").is_none());
     }
 
     #[test]

@@ -1,20 +1,57 @@
 //! Settings that name a file which contains a secret.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs::File,
+    io::{self, Read as _},
+    path::{Path, PathBuf},
+};
 
 use figment::value::Value;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value as Json;
+use zeroize::Zeroizing;
 
 use super::{
     loader::Loader,
     quote::is_path,
+    text_file::text_in,
     value::{Form, SettingValue, advice_for_content, text},
 };
 
 /// The rule of such a setting: it must be a path.
 pub fn secret_file(loader: &mut Loader, name: &'static str, default: Option<PathBuf>) -> Option<PathBuf> {
     loader.get(name, default.map(SecretFile)).map(|SecretFile(path)| path)
+}
+
+/// Most bytes of a file with a password.
+const MAX_BYTES: u64 = 16 * 1024;
+
+/// Reads the password in a file, without line breaks at its end. `None` after an error, which `loader` reports.
+pub fn read_password(loader: &mut Loader, name: &'static str, path: &Path) -> Option<Zeroizing<String>> {
+    let problem = match read_bounded(path).map(|bytes| text_in(&bytes)) {
+        Ok(Some(mut text)) => {
+            let length = text.trim_end_matches(['\r', '\n']).len();
+            text.truncate(length);
+            if !text.is_empty() && !text.contains(char::is_control) {
+                return Some(text);
+            }
+            "names a file that does not hold one line with a password".to_owned()
+        }
+        Ok(None) => "names a file that is neither UTF-8 nor UTF-16 text".to_owned(),
+        Err(error) => format!("names a file that cannot be read: {error}"),
+    };
+    let hint = "write only the password into the file, and let the account that runs blogctl read it";
+    loader.reject(name, &problem, hint);
+    None
+}
+
+fn read_bounded(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
+    let mut bytes = Zeroizing::new(Vec::new());
+    File::open(path)?.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(io::Error::other(format!("it is larger than {MAX_BYTES} bytes")));
+    }
+    Ok(bytes)
 }
 
 /// Warns when a secret is the path of an existing file: probably the content of the file is meant.

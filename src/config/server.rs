@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use url::Url;
 
 use super::{
     aliases,
@@ -11,12 +12,13 @@ use super::{
     trusted_proxy::TrustedProxy,
     value::choices,
 };
+use crate::loopback::is_secure;
 
 /// Where the servers run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Environment {
-    /// The site may call the API over plain HTTP on any host, such as a container's name.
+    /// Entra ID's emulator and the API may use plain HTTP on any host, such as a container's name.
     Development,
     /// The default. Plain HTTP is allowed on loopback only.
     #[default]
@@ -24,6 +26,14 @@ pub enum Environment {
 }
 
 choices!(Environment => "development or production");
+
+impl Environment {
+    /// Whether requests with tokens or signing keys may go to a URL: over TLS, or over plain HTTP on this machine, and in
+    /// development over plain HTTP on any host.
+    pub fn may_use(self, url: &Url) -> bool {
+        is_secure(url) || (self == Self::Development && url.scheme() == "http" && url.has_host())
+    }
+}
 
 /// Longest timeout, in seconds. A container runtime usually kills a stopping process after 30 seconds.
 const MAX_SECONDS: u64 = 300;
@@ -35,8 +45,8 @@ section! {
     /// What every server does the same way.
     #[derive(Debug, Clone)]
     pub struct ServerSettings = "server" {
-        /// In development, the site may call the API over plain HTTP on another host, such as a container's name; in
-        /// production only on this machine. In production, `blogctl seed` asks before it adds sample posts. Cookies do not
+        /// In development, `client.api_base_url`, `entra.authority_host` and `entra.jwks_uri` may use plain HTTP on another
+        /// host, such as a container's name; in production only on this machine. In production, `blogctl seed` asks before it adds sample posts. Cookies do not
         /// depend on it: they are `Secure` whenever `client.public_url` is HTTPS. The alias accepts any word: `dev` and
         /// `local` mean `development`, every other word, such as `staging`, means `production`.
         #[alias(ENVIRONMENT via aliases::environment)]
@@ -56,7 +66,7 @@ section! {
         pub max_connections: usize = 10_000, number(1..=MAX_CONNECTIONS);
 
         /// Most connections at once from one address (IPv6: from one /64 network). Does not apply to
-        /// `server.trusted_proxies`, nor to Unix sockets.
+        /// `server.trusted_proxies`, nor to Unix sockets. Beyond it, addresses of this machine can still get `/health…`.
         pub max_connections_per_address: usize = 5_000, number(1..=MAX_CONNECTIONS);
 
         /// Most MiB of request bodies that a server receives at the same time. Beyond it: 503 `overloaded` with

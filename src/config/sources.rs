@@ -16,9 +16,10 @@ use figment::{
 };
 
 use super::{
-    dotenv,
+    aliases, dotenv,
     error::{ConfigError, ConfigErrorKind},
     quote::{quotable, quotable_path},
+    required::Role,
     section::Declaration,
     text_file::text_in,
 };
@@ -114,16 +115,16 @@ pub struct Collected {
 }
 
 impl Collected {
-    /// Reads every source. The aliases are those of `declarations`.
-    pub fn from_sources(sources: &Sources, declarations: &[&'static Declaration]) -> Self {
+    /// Reads every source. The aliases are those of `declarations`, and those that only `role` has.
+    pub fn from_sources(sources: &Sources, declarations: &[&'static Declaration], role: Role) -> Self {
         let mut collected = Self::default();
         let mut dotenv = Vec::new();
         if let Some(folder) = &sources.folder {
             dotenv = collected.read_dotenv(&folder.join(".env"), &sources.environment);
             collected.read_file(folder, sources, &dotenv);
         }
-        collected.add_variables(&dotenv, declarations, Origin::DotEnv);
-        collected.add_variables(&sources.environment, declarations, Origin::Environment);
+        collected.add_variables(&dotenv, declarations, role, Origin::DotEnv);
+        collected.add_variables(&sources.environment, declarations, role, Origin::Environment);
         for Flag { name, setting, value } in &sources.flags {
             let origin = Origin::Flag(name.clone());
             collected.given.push(Given {
@@ -215,12 +216,15 @@ impl Collected {
         &mut self,
         variables: &[(OsString, OsString)],
         declarations: &[&'static Declaration],
+        role: Role,
         origin_of: fn(String) -> Origin,
     ) {
         let mut set_by_alias = Vec::new();
         let aliases = declarations
             .iter()
-            .flat_map(|declaration| declaration.aliases.iter().map(|alias| (declaration.name, alias)));
+            .map(|declaration| (declaration.name, declaration.aliases))
+            .chain(aliases::of_role(role))
+            .flat_map(|(setting, aliases)| aliases.iter().map(move |alias| (setting, alias)));
         for (setting, alias) in aliases {
             let Some((_, value)) = variables.iter().find(|(name, _)| name == alias.name) else {
                 continue;

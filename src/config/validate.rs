@@ -8,7 +8,7 @@ use std::{
 use log::LevelFilter;
 use url::Url;
 
-use super::secret_text::secret_kind;
+use super::{secret_text::secret_kind, server::Environment};
 use crate::{guid, loopback::is_secure};
 
 /// What [`host`] accepts.
@@ -17,8 +17,12 @@ pub const A_HOST: &str = "an IP address or a host name";
 pub const A_GUID: &str = "a GUID such as 7d9c2f4e-1b3a-4c5d-8e6f-0a1b2c3d4e5f";
 /// What [`secure_url`] accepts.
 pub const A_SECURE_URL: &str = "an https URL (http on localhost only), without user name, query or fragment";
-/// What [`secure_address`] accepts.
-pub const A_SECURE_ADDRESS: &str = "an https URL (http on localhost only), without user name or fragment";
+/// What [`usable_url`] accepts.
+pub const A_USABLE_URL: &str =
+    "an https URL (http on localhost only; in development on any host), without user name, query or fragment";
+/// What [`usable_address`] accepts.
+pub const A_USABLE_ADDRESS: &str =
+    "an https URL (http on localhost only; in development on any host), without user name or fragment";
 /// What [`log_filter`] accepts.
 pub const A_LOG_FILTER: &str =
     "error, warn, info, debug, trace or off, or a list of target=level such as info,blogctl::entra=debug";
@@ -33,11 +37,16 @@ pub fn secure_url(url: &Url) -> bool {
     plain_url(url) && is_secure(url)
 }
 
-/// Like [`secure_url`], but a query is allowed.
-pub fn secure_address(url: &Url) -> bool {
+/// A URL that uses TLS or stays on this machine; in development also plain HTTP on any host.
+pub fn usable_url(environment: Environment, url: &Url) -> bool {
+    plain_url(url) && environment.may_use(url)
+}
+
+/// Like [`usable_url`], but a query is allowed.
+pub fn usable_address(environment: Environment, url: &Url) -> bool {
     let mut without_query = url.clone();
     without_query.set_query(None);
-    secure_url(&without_query)
+    usable_url(environment, &without_query)
 }
 
 /// `http` or `https` with a host, without user name, password, query and fragment.
@@ -266,6 +275,37 @@ mod tests {
             "file:///etc/passwd",
         ] {
             assert!(!secure_url(&url(bad)), "{bad}");
+        }
+    }
+
+    #[test]
+    fn only_development_takes_plain_http_on_another_host() {
+        for text in [
+            "http://idp:9000",
+            "http://api.blog.svc.cluster.local:8000",
+            "http://10.0.0.1",
+        ] {
+            let url = url(text);
+            assert!(usable_url(Environment::Development, &url), "{text}");
+            assert!(!usable_url(Environment::Production, &url), "{text}");
+            let mut with_query = url.clone();
+            with_query.set_query(Some("appid=1"));
+            assert!(usable_address(Environment::Development, &with_query), "{text}");
+            assert!(!usable_address(Environment::Production, &with_query), "{text}");
+            assert!(!usable_url(Environment::Development, &with_query), "{text}");
+        }
+        for text in [
+            "http://u:p@idp:9000",
+            "http://idp:9000/#f",
+            "ftp://idp:9000",
+            "redis://idp",
+            "file:///etc/passwd",
+        ] {
+            assert!(!usable_address(Environment::Development, &url(text)), "{text}");
+        }
+        for environment in [Environment::Development, Environment::Production] {
+            assert!(usable_url(environment, &url("https://login.example")));
+            assert!(usable_url(environment, &url("http://localhost:9000")));
         }
     }
 

@@ -31,7 +31,7 @@ use self::{
     transaction::{Begin, read, write},
     workers::{Job, Workers},
 };
-use super::{DbError, Work, WorkError, WorkValue, deadline};
+use super::{AfterCommit, DbError, Work, WorkError, WorkValue, deadline};
 use crate::{
     config::DatabaseSettings,
     metrics::{Observation, database::observe_connections},
@@ -130,11 +130,15 @@ impl PostgresDatabase {
     }
 
     /// See [`super::Database::write`].
-    pub async fn write<T: WorkValue, E: WorkError>(&self, work: impl Work<T, E>) -> Result<T, E> {
+    pub async fn write<T: WorkValue, E: WorkError>(
+        &self,
+        work: impl Work<T, E>,
+        after_commit: impl AfterCommit<T>,
+    ) -> Result<T, E> {
         let ends = deadline::until(self.settings.deadline);
         let begin = self.begin(Purpose::Requests);
-        self.run(WorkKind::Write, ends, move |slot| write(slot, ends, &begin, &work))
-            .await
+        let write = move |slot: &mut ConnectionSlot| write(slot, ends, &begin, &work).inspect(after_commit);
+        self.run(WorkKind::Write, ends, write).await
     }
 
     /// See [`super::Database::connect`].

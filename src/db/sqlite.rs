@@ -22,7 +22,11 @@ use diesel::sqlite::SqliteConnection;
 
 pub(super) use self::search_index::{index_pending as index_pending_posts, is_behind as is_search_index_behind};
 use self::{file::DatabaseFile, long_reads::LongReads, searches::Searches, short_reads::ShortReads, writer::Writer};
-use super::{Connection, DbError, WorkError, WorkValue, deadline, span::carry, work::WorkOnce};
+use super::{
+    Connection, DbError, WorkError, WorkValue, deadline,
+    span::carry,
+    work::{AfterCommit, WorkOnce},
+};
 use crate::config::DatabaseSettings;
 
 /// Indexing steps before a search: some thirty milliseconds of work.
@@ -93,8 +97,14 @@ impl SqliteDatabase {
     }
 
     /// See [`super::Database::write`].
-    pub async fn write<T: WorkValue, E: WorkError>(&self, work: impl WorkOnce<T, E>) -> Result<T, E> {
-        self.writer.run(deadline::until(self.deadline), carry(work)).await
+    pub async fn write<T: WorkValue, E: WorkError>(
+        &self,
+        work: impl WorkOnce<T, E>,
+        after_commit: impl AfterCommit<T>,
+    ) -> Result<T, E> {
+        self.writer
+            .run(deadline::until(self.deadline), carry(work), after_commit)
+            .await
     }
 
     /// Searches after the index has caught up.
@@ -113,12 +123,15 @@ impl SqliteDatabase {
             if !self.read_short(is_behind)? {
                 return Ok(());
             }
-            self.write(|connection| match connection {
-                Connection::Sqlite(c) => {
-                    Ok::<_, DbError>(search_index::index_pending(c, search_index::STEP).map(drop)?)
-                }
-                Connection::Postgres(_) => Ok(()),
-            })
+            self.write(
+                |connection| match connection {
+                    Connection::Sqlite(c) => {
+                        Ok::<_, DbError>(search_index::index_pending(c, search_index::STEP).map(drop)?)
+                    }
+                    Connection::Postgres(_) => Ok(()),
+                },
+                |_| (),
+            )
             .await?;
         }
         Ok(())

@@ -29,3 +29,8 @@ impl<T, E, W: Fn(&mut Connection<'_>) -> Result<T, E> + Send + 'static> Work<T, 
 pub(super) trait WorkOnce<T, E>: FnOnce(&mut Connection<'_>) -> Result<T, E> + Send + 'static {}
 
 impl<T, E, W: FnOnce(&mut Connection<'_>) -> Result<T, E> + Send + 'static> WorkOnce<T, E> for W {}
+
+/// Called once the transaction of a write is committed, whether or not the caller still waits. It must be quick.
+pub trait AfterCommit<T>: FnOnce(&T) + Send + 'static {}
+
+impl<T, C: FnOnce(&T) + Send + 'static> AfterCommit<T> for C {}

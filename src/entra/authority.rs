@@ -4,9 +4,9 @@ use url::Url;
 use uuid::Uuid;
 
 use crate::{
-    config::{Cloud, EntraSettings},
+    config::{Cloud, EntraSettings, Environment},
     guid,
-    loopback::is_secure,
+    loopback::is_loopback,
 };
 
 /// Why the settings name no authority.
@@ -15,8 +15,8 @@ pub enum AuthorityError {
     /// `entra.tenant_id` is not a GUID.
     #[error("entra.tenant_id is not a GUID: {0:?}")]
     TenantId(String),
-    /// `entra.authority_host` is not HTTPS and not on loopback.
-    #[error("entra.authority_host {0} must be https, or http on loopback")]
+    /// `entra.authority_host` is not HTTPS and not on loopback, and this is not development.
+    #[error("entra.authority_host {0} must be https, or http on loopback (in development, on any host)")]
     Insecure(Url),
     /// `entra.authority_host` is more than scheme, host, port and path.
     #[error("entra.authority_host must be a base URL without user, query and fragment, such as https://host")]
@@ -29,13 +29,14 @@ pub struct Authority {
     tenant_id: Uuid,
     host: Url,
     v1_host: String,
+    environment: Environment,
 }
 
 impl Authority {
     /// The authority that the settings name.
     ///
     /// # Errors
-    /// When the tenant is not a GUID or the host would be reached over plain HTTP beyond loopback.
+    /// When the tenant is not a GUID or the host would be reached over plain HTTP beyond loopback in production.
     pub fn new(settings: &EntraSettings) -> Result<Self, AuthorityError> {
         let tenant_id =
             guid::parse(&settings.tenant_id).ok_or_else(|| AuthorityError::TenantId(settings.tenant_id.clone()))?;
@@ -45,9 +46,10 @@ impl Authority {
                 tenant_id,
                 host,
                 v1_host: v1_host.to_owned(),
+                environment: settings.environment,
             });
         };
-        if !is_secure(host) {
+        if !settings.environment.may_use(host) {
             return Err(AuthorityError::Insecure(host.clone()));
         }
         let has_user = !host.username().is_empty() || host.password().is_some();
@@ -58,6 +60,7 @@ impl Authority {
             tenant_id,
             v1_host: without_slash(host).to_owned(),
             host: host.clone(),
+            environment: settings.environment,
         })
     }
     /// This authority, and those of other tenants of the same cloud. Entries that are not GUIDs are ignored.
@@ -103,10 +106,24 @@ impl Authority {
     pub fn issuer_v1(&self) -> String {
         format!("{}/{}/", self.v1_host, self.tenant_id)
     }
-    /// Whether an endpoint that this authority names may be used: HTTPS always; plain HTTP only on loopback, and only
-    /// when the authority itself uses plain HTTP.
+    /// The origins at which a browser signs in and out. In development, an emulator with the name of a container is known to
+    /// browsers as localhost.
+    pub fn browser_origins(&self) -> Vec<String> {
+        let mut origins = vec![self.host.origin().ascii_serialization()];
+        if self.is_exposed() {
+            let port = self.host.port().map_or_else(String::new, |port| format!(":{port}"));
+            origins.push(format!("http://localhost{port}"));
+        }
+        origins
+    }
+    /// Whether requests leave this machine without TLS, which only development allows.
+    pub(super) fn is_exposed(&self) -> bool {
+        self.host.scheme() == "http" && !is_loopback(&self.host)
+    }
+    /// Whether an endpoint that this authority names may be used: HTTPS always; plain HTTP only when the authority itself
+    /// uses plain HTTP, and in production only on loopback.
     pub(super) fn trusts(&self, endpoint: &Url) -> bool {
-        endpoint.scheme() == "https" || (self.host.scheme() == "http" && is_secure(endpoint))
+        endpoint.scheme() == "https" || (self.host.scheme() == "http" && self.environment.may_use(endpoint))
     }
 }
 
@@ -197,6 +214,42 @@ mod tests {
         ] {
             assert!(matches!(at(host), Err(AuthorityError::Insecure(_))), "{host}");
         }
+    }
+
+    fn in_development(host: &str) -> Result<Authority, AuthorityError> {
+        Authority::new(&EntraSettings {
+            tenant_id: TENANT.to_owned(),
+            authority_host: Some(Url::parse(host).unwrap()),
+            environment: Environment::Development,
+            ..EntraSettings::default()
+        })
+    }
+
+    #[test]
+    fn in_development_a_container_may_be_the_authority() {
+        let container = in_development("http://idp:9000").unwrap();
+        assert_eq!(container.issuer_v2(), format!("http://idp:9000/{TENANT}/v2.0"));
+        assert_eq!(
+            container.browser_origins(),
+            ["http://idp:9000", "http://localhost:9000"]
+        );
+        for (endpoint, is_trusted) in [
+            ("http://idp:9000/keys", true),
+            ("http://localhost:9000/authorize", true),
+            ("https://login.example/keys", true),
+            ("ftp://idp/keys", false),
+        ] {
+            assert_eq!(
+                container.trusts(&Url::parse(endpoint).unwrap()),
+                is_trusted,
+                "{endpoint}"
+            );
+        }
+        let secure = in_development("https://login.example").unwrap();
+        assert!(!secure.trusts(&Url::parse("http://idp:9000/keys").unwrap()));
+        assert_eq!(secure.browser_origins(), ["https://login.example"]);
+        assert!(matches!(in_development("ftp://idp"), Err(AuthorityError::Insecure(_))));
+        assert!(matches!(at("http://idp:9000"), Err(AuthorityError::Insecure(_))));
     }
 
     #[test]

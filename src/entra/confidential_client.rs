@@ -23,6 +23,7 @@ use super::{
     id_token::{self, IdTokenError},
 };
 use crate::{
+    audit::AuditLog,
     config::{AssertionForm, ClientSettings, Settings},
     metrics::certificates::{ClientCertificate, CredentialUse},
 };
@@ -181,6 +182,23 @@ impl ConfidentialClient {
             form: settings.assertion,
             send_x5c: settings.send_x5c,
         }
+    }
+
+    /// Records changes of the credential in an audit trail.
+    #[must_use]
+    pub fn with_audit(mut self, audit: AuditLog) -> Self {
+        self.credentials.set_audit(audit);
+        self
+    }
+
+    /// Records the credential in use: when the site starts.
+    pub fn record_credential_in_use(&self) {
+        self.credentials.record_in_use();
+    }
+
+    /// Records that the new content of the credential's source cannot be used.
+    pub fn record_unusable(&self, error: &CredentialError) {
+        self.credentials.record_unusable(error);
     }
 
     /// The credential in use.

@@ -21,7 +21,6 @@ use crate::{
     background,
     config::EntraSettings,
     failure_log::FailureLog,
-    loopback::is_secure,
     outbound::{self, OutboundError, Target},
     single_flight::SingleFlight,
 };
@@ -131,13 +130,20 @@ impl Provider {
         policy: KeyPolicy,
         clock: Clock,
     ) -> Result<Self, ProviderError> {
-        if let Some(url) = settings.jwks_uri.as_ref().filter(|url| !is_secure(url)) {
+        let environment = settings.environment;
+        if let Some(url) = settings.jwks_uri.as_ref().filter(|url| !environment.may_use(url)) {
             return Err(ProviderError::Insecure {
                 name: "entra.jwks_uri",
                 url: url.clone(),
             });
         }
         let authority = Authority::new(settings)?;
+        if authority.is_exposed() {
+            log::warn!(
+                "{} is plain http on another host, so an attacker in the network can sign in as any user: for development only",
+                authority.discovery_url()
+            );
+        }
         let cache_file = settings.keys_cache_file.clone().map(|path| {
             let source = settings.jwks_uri.clone().unwrap_or_else(|| authority.discovery_url());
             KeyCacheFile::new(path, source.to_string())

@@ -1,7 +1,7 @@
 //! The addresses, issuers and tenant names of the emulator.
 //!
-//! They all derive from one base URL with the port that the emulator really listens on, and never from the `Host` of a
-//! request.
+//! They all derive from two base URLs, one for servers and one for browsers, and never from the `Host` of a request. Without
+//! `idp.server_url`, both are localhost with the port that the emulator really listens on.
 
 use super::{
     error::{self, OAuthError},
@@ -12,15 +12,17 @@ use super::{
 #[derive(Debug, Clone)]
 pub struct Authority {
     base_url: String,
+    browser_url: String,
     tenant_id: String,
     domain: String,
 }
 
 impl Authority {
-    /// `base_url` has no trailing slash.
-    pub fn new(base_url: String, tenant_id: &str, domain: &str) -> Self {
+    /// `base_url` and `browser_url` have no trailing slash.
+    pub fn new(base_url: String, browser_url: String, tenant_id: &str, domain: &str) -> Self {
         Self {
             base_url,
+            browser_url,
             tenant_id: tenant_id.to_owned(),
             domain: domain.to_owned(),
         }
@@ -72,14 +74,23 @@ impl Authority {
         }
     }
 
-    /// The address of `path` (such as `oauth2/v2.0/token`) in the discovery document at `/{segment}/`.
+    /// The address of `path` (such as `oauth2/v2.0/token`) for servers in the discovery document at `/{segment}/`.
     pub fn endpoint(&self, segment: &str, path: &str) -> String {
+        self.address(&self.base_url, segment, path)
+    }
+
+    /// The address of `path` (such as `oauth2/v2.0/authorize`) for browsers in the discovery document at `/{segment}/`.
+    pub fn browser_endpoint(&self, segment: &str, path: &str) -> String {
+        self.address(&self.browser_url, segment, path)
+    }
+
+    fn address(&self, base_url: &str, segment: &str, path: &str) -> String {
         let tenant = if is_many_tenants(segment) {
             segment
         } else {
             &self.tenant_id
         };
-        format!("{}/{tenant}/{path}", self.base_url)
+        format!("{base_url}/{tenant}/{path}")
     }
 
     /// Accepted `aud` values of an assertion sent to `/{segment}/oauth2/v2.0/token`: the tenant's token endpoint, and
@@ -100,7 +111,8 @@ mod tests {
     const TENANT: &str = "11111111-2222-4333-8444-555555555555";
 
     fn authority() -> Authority {
-        Authority::new("http://localhost:9000".to_owned(), TENANT, "contoso.example")
+        let url = "http://localhost:9000".to_owned();
+        Authority::new(url.clone(), url, TENANT, "contoso.example")
     }
 
     #[test]

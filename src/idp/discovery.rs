@@ -30,14 +30,15 @@ pub async fn configuration(
         return error_response(&authority, &clock, &request, &error);
     }
     let endpoint = |path: &str| authority.endpoint(&tenant, path);
+    let browser_endpoint = |path: &str| authority.browser_endpoint(&tenant, path);
     let mut response = HttpResponse::Ok();
     // The emulator's own clock: clients compare it with theirs to find that theirs is wrong.
     response.insert_header((DATE, http_date(clock.now())));
     response.insert_header((CACHE_CONTROL, "max-age=86400, private")).json(json!({
         "issuer": authority.discovered_issuer(&tenant),
-        "authorization_endpoint": endpoint(paths::AUTHORIZE),
+        "authorization_endpoint": browser_endpoint(paths::AUTHORIZE),
         "token_endpoint": endpoint(paths::TOKEN),
-        "end_session_endpoint": endpoint(paths::LOGOUT),
+        "end_session_endpoint": browser_endpoint(paths::LOGOUT),
         "jwks_uri": endpoint(paths::KEYS),
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],

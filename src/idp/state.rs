@@ -38,9 +38,14 @@ impl Idp {
     /// See [`StartError`].
     pub fn new(settings: &IdpSettings, port: u16) -> Result<Self, StartError> {
         let scheme = if settings.tls { "https" } else { "http" };
-        let base_url = format!("{scheme}://localhost:{port}");
+        let browser_url = format!("{scheme}://localhost:{port}");
+        let server_url = match &settings.server_url {
+            Some(url) => url.as_str().trim_end_matches('/').to_owned(),
+            None => browser_url.clone(),
+        };
+        let authority = Authority::new(server_url, browser_url, &settings.tenant_id, &settings.domain);
         Ok(Self {
-            authority: Data::new(Authority::new(base_url, &settings.tenant_id, &settings.domain)),
+            authority: Data::new(authority),
             clock: Data::new(Clock::default()),
             registrations: Data::new(Registrations::load(settings)?),
             signing_keys: Data::new(KeyRing::load(settings.signing_keys_file.clone())?),

@@ -27,6 +27,7 @@ use self::{connections::Connections, limits::PROBE_RESERVE};
 use super::{Source, TrustedProxies, byte_budget::ByteBudget, descriptors};
 use crate::{
     config::ServerSettings,
+    loopback::is_loopback_address,
     metrics::{self, Observation},
 };
 
@@ -128,12 +129,14 @@ impl Registry {
         let mut connections = self.connections.lock();
         let is_over = |source| connections.of_source(source) >= self.limits.per_source;
         let limited = source.filter(|source| !self.trusted.is_trusted_peer(peer) && is_over(*source));
-        if limited.is_some_and(|source| !connections.close_longest_idle_of(source)) {
+        let is_over = limited.is_some_and(|source| !connections.close_longest_idle_of(source));
+        // Otherwise a proxy on this machine, if it is not trusted, would crowd out the probe that systemd's watchdog needs.
+        if is_over && !peer.is_some_and(is_loopback_address) {
             metrics::http::connection_refused(self.role);
             return None;
         }
         let is_full = connections.counted() >= self.limits.connections() || !has_descriptors();
-        let is_reserve = is_full && !connections.close_longest_idle(self.now());
+        let is_reserve = is_over || (is_full && !connections.close_longest_idle(self.now()));
         if is_reserve && connections.reserve() >= PROBE_RESERVE && !connections.close_oldest_reserve() {
             metrics::http::connection_refused(self.role);
             return None;
@@ -294,6 +297,16 @@ mod tests {
             "its connections are all busy, or on their way out"
         );
         assert!(registry.admit(peer(2)).is_some(), "others are not concerned");
+    }
+
+    #[test]
+    fn on_this_machine_a_probe_gets_through_the_limit_of_the_address() {
+        let registry = registry(100, 2);
+        let local = Some(IpAddr::from([127, 0, 0, 1]));
+        let guards = [registry.admit(local), registry.admit(local)].map(|guard| guard.expect("room"));
+        guards.iter().for_each(|guard| guard.state.begin_request());
+        let probe = registry.admit(local).expect("the reserve");
+        assert!(probe.state.is_reserve, "it serves nothing but /health");
     }
 
     #[test]

@@ -166,6 +166,9 @@ where
         limits.connections()
     );
     let listeners = listeners.into().0;
+    if listeners.is_empty() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "no socket to listen on"));
+    }
     let addresses = listeners
         .iter()
         .map(Listener::address)

@@ -18,11 +18,16 @@ const INTERVAL: Duration = Duration::from_millis(50);
 /// Attempts before the server stops accepting. Clients whose connection is closed may open another one meanwhile.
 const ATTEMPTS_BEFORE_STOPPING: usize = 10;
 
-/// Drives `run` to its end. SIGINT or SIGTERM stops these servers; a second signal ends them at once.
+/// Drives `run` to its end. SIGINT or SIGTERM stops these servers, after `on_stop`; a second signal ends them at once.
 ///
 /// # Errors
 /// When signals cannot be caught, and those of `run`.
-pub async fn on_signal<F>(servers: Vec<ShutdownHandle>, drain: Duration, run: F) -> io::Result<()>
+pub async fn on_signal<F>(
+    servers: Vec<ShutdownHandle>,
+    drain: Duration,
+    on_stop: impl FnOnce(),
+    run: F,
+) -> io::Result<()>
 where
     F: Future<Output = io::Result<()>>,
 {
@@ -36,6 +41,7 @@ where
         _ = interrupt.recv() => Duration::ZERO,
         _ = terminate.recv() => drain,
     };
+    on_stop();
     let stopping = stop(&servers, drain);
     tokio::select! {
         ((), result) = async { tokio::join!(stopping, run) } => result,

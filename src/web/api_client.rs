@@ -4,7 +4,7 @@
 mod response;
 mod types;
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use actix_web::http::StatusCode;
 use moka::sync::Cache;
@@ -138,8 +138,7 @@ pub struct ApiClient {
 pub struct UserApi {
     client: Arc<ApiClient>,
     ticket: Ticket,
-    /// Of the request to the site, in the logs of both servers.
-    request_id: String,
+    correlation: Correlation,
 }
 
 /// One request, without the access token.
@@ -168,6 +167,15 @@ impl Call {
     }
 }
 
+/// Ties a call to the request that it serves.
+#[derive(Debug, Clone)]
+pub struct Correlation {
+    /// See [`crate::serve::RequestId`]. In the logs of both servers.
+    pub request_id: String,
+    /// The browser's address, if known. The API uses it if `server.trusted_proxies` there lists this site.
+    pub client: Option<IpAddr>,
+}
+
 impl ApiClient {
     /// A client for the API at `base`. The timeout of `agent` limits each request.
     pub fn new(agent: ureq::Agent, base: &Url, tokens: Arc<AccessTokens>, pools: Arc<BlockingPools>) -> Self {
@@ -184,11 +192,11 @@ impl ApiClient {
     }
 
     /// The API on behalf of a signed-in user.
-    pub fn on_behalf_of(self: &Arc<Self>, ticket: Ticket, request_id: String) -> UserApi {
+    pub fn on_behalf_of(self: &Arc<Self>, ticket: Ticket, correlation: Correlation) -> UserApi {
         UserApi {
             client: Arc::clone(self),
             ticket,
-            request_id,
+            correlation,
         }
     }
 
@@ -222,7 +230,7 @@ impl ApiClient {
         self.rights.get(ticket)
     }
 
-    fn send(&self, token: &SecretString, request_id: &str, call: &Call) -> Result<ApiResponse, ApiError> {
+    fn send(&self, token: &SecretString, correlation: &Correlation, call: &Call) -> Result<ApiResponse, ApiError> {
         let body = call.body.as_ref().map(ToString::to_string);
         let mut request = http::Request::builder()
             .extension(PropagateTrace)
@@ -230,7 +238,10 @@ impl ApiClient {
             .uri(format!("{}{}", self.base, call.path))
             .header("Authorization", format!("Bearer {}", token.expose_secret()))
             .header("Accept", "application/json")
-            .header(request_id::HEADER.as_str(), request_id);
+            .header(request_id::HEADER.as_str(), &correlation.request_id);
+        if let Some(client) = correlation.client {
+            request = request.header("X-Forwarded-For", client.to_string());
+        }
         if let Some(etag) = &call.if_match {
             request = request.header("If-Match", etag);
         }
@@ -335,7 +346,7 @@ impl UserApi {
     async fn call(&self, call: Call) -> Result<ApiResponse, ApiError> {
         let result = self.call_with_token(&Arc::new(call)).await;
         if let Err(error) = &result {
-            log::info!(request_id = self.request_id; "API call: {error}");
+            log::info!(request_id = self.correlation.request_id; "API call: {error}");
         }
         result
     }
@@ -346,7 +357,7 @@ impl UserApi {
         let token = tokens.valid(&self.ticket).await?;
         let mut response = self.send(token.clone(), call).await?;
         if response.status == StatusCode::UNAUTHORIZED && response.challenge.is_none() {
-            log::info!(request_id = self.request_id; "the API rejected an access token; refreshing it");
+            log::info!(request_id = self.correlation.request_id; "the API rejected an access token; refreshing it");
             let token = tokens.replace_rejected(&self.ticket, token).await?;
             response = self.send(token, call).await?;
         }
@@ -357,11 +368,11 @@ impl UserApi {
     }
 
     async fn send(&self, token: SecretString, call: &Arc<Call>) -> Result<ApiResponse, ApiError> {
-        let (client, request_id, call) = (Arc::clone(&self.client), self.request_id.clone(), Arc::clone(call));
+        let (client, correlation, call) = (Arc::clone(&self.client), self.correlation.clone(), Arc::clone(call));
         self.client
             .pools
             .api
-            .run(move || client.send(&token, &request_id, &call))
+            .run(move || client.send(&token, &correlation, &call))
             .await?
     }
 }

@@ -109,6 +109,7 @@ impl Watch {
                 "the certificate cannot be reloaded, the current one stays in use: {text}; hint: {}",
                 error.hint()
             );
+            self.client.record_unusable(&error);
         }
         self.last_error = Some(text);
     }

@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use super::{
     addresses::Addresses,
-    api_client::{ApiClient, Rights, UserApi},
+    api_client::{ApiClient, Correlation, Rights, UserApi},
     csrf_token,
     error::{ErrorKind, PageError},
     session::{Account, TypedSession},
@@ -24,7 +24,7 @@ use super::{
     static_files::StaticFiles,
     templates::{Layout, LayoutAccount, Templates},
 };
-use crate::serve::RequestId;
+use crate::serve::{RequestId, TrustedProxies};
 
 /// How long a page waits for the API when it only wants to know what to offer.
 const RIGHTS_TIMEOUT: Duration = Duration::from_secs(2);
@@ -64,6 +64,16 @@ impl RequestContext {
     /// When the server was built without it.
     pub fn component<T: 'static>(&self) -> Result<web::Data<T>, PageError> {
         component(&self.request)
+    }
+
+    /// Connects requests to the API with this request.
+    pub fn correlation(&self) -> Correlation {
+        let peer = self.request.peer_addr().map(|peer| peer.ip());
+        let proxies = self.component::<TrustedProxies>().ok();
+        Correlation {
+            request_id: self.request_id(),
+            client: proxies.and_then(|proxies| proxies.client(peer, self.request.headers())),
+        }
     }
 
     /// The path of the page, percent-decoded, as routes see it.
@@ -180,7 +190,7 @@ impl SignedInUser {
     /// The API on the user's behalf.
     pub fn api(&self) -> UserApi {
         let client = self.context.api.clone().into_inner();
-        client.on_behalf_of(self.account.ticket.clone(), self.context.request_id())
+        client.on_behalf_of(self.account.ticket.clone(), self.context.correlation())
     }
 }
 

@@ -15,11 +15,13 @@ use super::{
     state::AppState,
 };
 use crate::{
+    audit::AuditLog,
     config::Settings,
+    entra::ConfidentialClient,
     loopback::is_loopback,
     serve::{
-        self, ListenAddress, Listeners, Options, ShutdownHandle, Tracing, UnixSocket, access_log, request_guard,
-        request_id,
+        self, ListenAddress, Listeners, Options, ShutdownHandle, Tracing, UnixSocket, access_log, exposure,
+        request_guard, request_id,
     },
     telemetry::Telemetry,
 };
@@ -32,6 +34,9 @@ pub struct Server {
     http: serve::Server,
     watch: CertificateWatch,
     telemetry: Telemetry,
+    client: Arc<ConfidentialClient>,
+    audit: AuditLog,
+    fingerprint: String,
 }
 
 impl Server {
@@ -74,6 +79,7 @@ impl Server {
         let watch = CertificateWatch::start(client, &settings.client).map_err(StartError::Threads)?;
         let telemetry = Telemetry::start(&settings.telemetry, settings.entra.ca_file.as_deref(), SERVICE)?;
         let tracing = web::Data::new(Tracing::new(telemetry.tracer(), settings));
+        let (client, audit) = (Arc::clone(&state.client), state.audit.log().clone());
         // Middleware wraps inside out: a request meets the last one first.
         let application = move || {
             App::new()
@@ -96,7 +102,20 @@ impl Server {
             tls: None,
         };
         let http = serve::server::listen(listeners, &options, application).map_err(StartError::Socket)?;
-        Ok(Self { http, watch, telemetry })
+        exposure::warn(
+            "serve-client",
+            http.addresses(),
+            &settings.server,
+            options.tls.is_some(),
+        );
+        Ok(Self {
+            http,
+            watch,
+            telemetry,
+            client,
+            audit,
+            fingerprint: settings.fingerprint.clone(),
+        })
     }
 
     /// Where the site listens.
@@ -124,10 +143,23 @@ impl Server {
     /// # Errors
     /// When the sockets fail.
     pub async fn run(self) -> io::Result<()> {
-        let Self { http, watch, telemetry } = self;
+        let Self {
+            http,
+            watch,
+            telemetry,
+            client,
+            audit,
+            fingerprint,
+        } = self;
+        audit.record_start(fingerprint);
+        client.record_credential_in_use();
         let served = http.run().await;
         drop(watch);
-        web::block(move || telemetry.stop()).await.map_err(io::Error::other)?;
+        let close = move || {
+            audit.record_stop();
+            telemetry.stop();
+        };
+        web::block(close).await.map_err(io::Error::other)?;
         served
     }
 }

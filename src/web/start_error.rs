@@ -4,6 +4,7 @@ use std::{borrow::Cow, fmt, io};
 
 use super::{storage::RedisSetupError, templates::TemplateError};
 use crate::{
+    audit::AuditError,
     entra::{ProviderError, confidential_client::SignInError},
     hint::Hint,
     outbound::OutboundError,
@@ -44,6 +45,9 @@ pub enum StartError {
     /// The system starts no threads.
     #[error("cannot start threads: {0}")]
     Threads(io::Error),
+    /// The audit trail cannot be written.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
     /// A template is broken: a defect of the program.
     #[error(transparent)]
     Template(#[from] TemplateError),
@@ -66,6 +70,7 @@ impl StartError {
             Self::Settings(_) => {
                 "set them in blog.toml, or in the environment as BLOG_CLIENT__… (client.client_id is BLOG_CLIENT__CLIENT_ID)"
             }
+            Self::Audit(error) => return Hint::hint(error).map(Cow::into_owned),
             Self::Client(SignInError::Credential(error)) => return Some(error.hint()),
             Self::Provider(_) | Self::Client(_) => "see entra.tenant_id, entra.authority_host and entra.ca_file",
             Self::Outbound(_) | Self::Telemetry(_) => {

@@ -26,11 +26,12 @@ use super::{
     user_sessions::UserSessions,
 };
 use crate::{
+    audit::AuditLog,
     config::{A_REDIRECT_PATH, Role, Settings, redirect_path},
     entra::{ConfidentialClient, Provider},
     guid,
     outbound::{self, Target},
-    serve::TrustedProxies,
+    serve::{RequestAudit, TrustedProxies},
 };
 
 /// Fewest characters of `client.cookie_key`: key derivation needs 32 bytes.
@@ -57,6 +58,8 @@ pub struct AppState {
     health: web::Data<HealthChecks>,
     pools: web::Data<BlockingPools>,
     proxies: web::Data<TrustedProxies>,
+    /// The audit trail.
+    pub audit: web::Data<RequestAudit>,
     templates: web::Data<Templates>,
     static_files: web::Data<StaticFiles>,
     security_headers: web::Data<SecurityHeaders>,
@@ -74,12 +77,13 @@ impl AppState {
         if !errors.is_empty() {
             return Err(StartError::Settings(errors));
         }
+        let audit = AuditLog::start(&settings.audit, Role::Client)?;
         let addresses = Addresses::from_settings(client_settings, port)?;
         let provider = Arc::new(Provider::new(&settings.entra)?);
-        let security_headers = SecurityHeaders::new(&addresses, &provider.authority().discovery_url())
+        let security_headers = SecurityHeaders::new(&addresses, &provider.authority().browser_origins())
             .map_err(|error| StartError::Header(error.to_string()))?;
         let client = ConfidentialClient::new(Arc::clone(&provider), settings, addresses.redirect_uri.clone())?;
-        let client = Arc::new(client);
+        let client = Arc::new(client.with_audit(audit.clone()));
         let pools = Arc::new(BlockingPools::new().map_err(StartError::Threads)?);
         let keys = KeyRing::new(&client_settings.cookie_keys);
         let cookies = CookieAttributes {
@@ -139,6 +143,7 @@ impl AppState {
             sign_ins: web::Data::new(sign_ins),
             health: web::Data::new(health),
             pools: pools.into(),
+            audit: web::Data::new(RequestAudit::new(audit, proxies.clone())),
             proxies: web::Data::new(proxies),
             templates: web::Data::new(Templates::parse()?),
             static_files: web::Data::new(StaticFiles::load()),
@@ -160,6 +165,7 @@ impl AppState {
             .app_data(self.health.clone())
             .app_data(self.pools.clone())
             .app_data(self.proxies.clone())
+            .app_data(self.audit.clone())
             .app_data(self.templates.clone())
             .app_data(self.static_files.clone())
             .app_data(self.security_headers.clone());

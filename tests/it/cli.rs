@@ -30,6 +30,7 @@ fn help_explains_every_command() {
         "migrate",
         "cert",
         "doctor",
+        "health",
         "entra",
         "config",
         "completions",
@@ -44,6 +45,37 @@ fn help_explains_every_command() {
         insta::assert_snapshot!(format!("help_{}", name.replace('-', "_")), stdout);
         assert!(stdout.contains("Examples:"), "{command} --help has examples");
     }
+}
+
+#[test]
+fn every_command_has_a_manual_page() {
+    let folder = folder();
+    let output = CommandOutput::run(folder.path(), &["man", "."]);
+    assert_eq!((output.code, output.stdout.as_str()), (Some(0), ""), "{output:?}");
+    let help = run(&["--help"]).stdout;
+    let listed = help.split_once("Commands:\n").expect("a list of commands").1;
+    let commands = listed
+        .lines()
+        .take_while(|line| !line.trim().is_empty())
+        .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|command| *command != "help");
+    for command in commands {
+        let page = folder.path().join(format!("blogctl-{command}.1"));
+        let page = fs::read_to_string(&page).unwrap_or_else(|_| panic!("no page of {command}"));
+        assert!(
+            page.contains(&format!("blogctl {}", env!("CARGO_PKG_VERSION"))),
+            "{page}"
+        );
+    }
+    for name in ["blogctl.1", "blogctl-cert-new.1", "blogctl-migrate-run.1"] {
+        assert!(folder.path().join(name).exists(), "{name}");
+    }
+    assert!(!folder.path().join("blogctl-man.1").exists(), "it is not for users");
+    let page = run(&["man"]).stdout;
+    assert!(page.contains(".TH BLOGCTL 1"), "{page}");
+    let missing = run(&["man", "missing"]);
+    assert_eq!(missing.code, Some(1), "{missing:?}");
 }
 
 #[test]

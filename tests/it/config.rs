@@ -116,7 +116,7 @@ fn all_errors_are_reported_at_once_with_their_origin() {
         hint: must be public, us-government or china
 
       entra.authority_host is "http://sts.example" (flag --set)
-        hint: must be an https URL (http on localhost only) with nothing after host and port
+        hint: must be an https URL (http on localhost only; in development on any host) with nothing after host and port
 
       client.port is "fifty" (blog.toml)
         hint: must be a whole number from 0 to 65535

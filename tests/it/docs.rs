@@ -239,12 +239,19 @@ fn root() -> PathBuf {
 
 /// All Markdown pages of the repository.
 fn pages() -> Vec<PathBuf> {
-    let pages: Vec<PathBuf> = ["", "cert", "docs", "docs/decisions"]
-        .iter()
-        .flat_map(|folder| fs::read_dir(root().join(folder)).expect("a folder"))
-        .map(|entry| entry.expect("an entry").path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "md"))
-        .collect();
+    let pages: Vec<PathBuf> = [
+        "",
+        "cert",
+        "docs",
+        "docs/decisions",
+        "docs/deploy",
+        "deploy/helm/blogctl",
+    ]
+    .iter()
+    .flat_map(|folder| fs::read_dir(root().join(folder)).expect("a folder"))
+    .map(|entry| entry.expect("an entry").path())
+    .filter(|path| path.extension().is_some_and(|extension| extension == "md"))
+    .collect();
     assert!(pages.len() > 10, "{pages:?}");
     pages
 }

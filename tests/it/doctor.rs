@@ -3,6 +3,7 @@
 
 mod credentials;
 mod databases;
+mod production;
 mod services;
 mod token;
 

@@ -9,6 +9,7 @@
 #![expect(clippy::too_many_lines, reason = "tables of cases")]
 
 mod api;
+mod audit;
 mod browser;
 mod cert;
 mod cli;
@@ -23,6 +24,7 @@ mod entra;
 mod fuzz;
 mod hostile;
 mod idp;
+mod listening;
 mod logs;
 mod metrics;
 mod migrate;

@@ -18,7 +18,10 @@ use actix_web::{
     web,
 };
 
-use super::rate_limit::{RateLimits, Remaining};
+use super::{
+    denials,
+    rate_limit::{RateLimits, Remaining},
+};
 use crate::{
     api::{name_updates::NameUpdates, problem::Problem},
     blog::{Actor, Blog, Rights, TokenName, UserKey},
@@ -115,6 +118,7 @@ pub async fn require(
         // Not `into_response`, which drops the problem.
         Err(problem) => request.error_response(problem).map_into_right_body(),
     };
+    denials::record(&response);
     response
         .headers_mut()
         .append(header::VARY, HeaderValue::from_static("Authorization"));

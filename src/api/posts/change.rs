@@ -2,7 +2,7 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 
-use super::{ChangedPost, PostJson, fields::PostFields, with_validators};
+use super::{ChangedPost, PostJson, audited::audited, fields::PostFields, with_validators};
 use crate::{
     api::{
         etag,
@@ -13,6 +13,7 @@ use crate::{
     },
     blog::{Blog, BlogError},
     config::ApiSettings,
+    serve::RequestAudit,
 };
 
 /// Changes title, content or both. Only the author, or a caller who may manage, and with `If-Match` only the version
@@ -45,6 +46,7 @@ pub async fn change(
     body: JsonBody<PostFields>,
     settings: web::Data<ApiSettings>,
     blog: web::Data<Blog>,
+    audit: web::Data<RequestAudit>,
 ) -> Result<HttpResponse, Problem> {
     let id = id.into_inner();
     let change = body
@@ -52,7 +54,7 @@ pub async fn change(
         .into_change(settings.max_content_chars)
         .map_err(Problem::invalid)?;
     let precondition = etag::precondition(&request, &blog, id).await?;
-    let post = blog
+    let post = audited(&blog, &audit, &request, &caller)
         .change(caller.actor(), id, change, precondition)
         .await
         .map_err(|error| match error {

@@ -1,12 +1,12 @@
 //! `POST /v1/posts`
 
 use actix_web::{
-    HttpResponse,
+    HttpRequest, HttpResponse,
     http::header::{self, ETag},
     web,
 };
 
-use super::{JSON, NewPost, PostJson, fields::PostFields};
+use super::{JSON, NewPost, PostJson, audited::audited, fields::PostFields};
 use crate::{
     api::{
         etag,
@@ -18,6 +18,7 @@ use crate::{
     },
     blog::{Blog, IdempotentResponse, Post},
     config::ApiSettings,
+    serve::RequestAudit,
 };
 
 /// Creates a post by the caller; a new caller becomes a user. With an `Idempotency-Key`, repeated requests create the
@@ -55,11 +56,14 @@ pub async fn create(
     body: JsonBody<PostFields>,
     settings: web::Data<ApiSettings>,
     blog: web::Data<Blog>,
+    audit: web::Data<RequestAudit>,
+    request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
     let draft = body
         .0
         .into_draft(settings.max_content_chars)
         .map_err(Problem::invalid)?;
+    let blog = audited(&blog, &audit, &request, &caller);
     let (author, _) = blog.ensure_user(caller.key(), caller.token_name()).await?;
     let created = if let Some(key) = key.0 {
         blog.create_idempotent(caller.rights(), &author, draft, key, json)

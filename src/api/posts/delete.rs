@@ -2,6 +2,7 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 
+use super::audited::audited;
 use crate::{
     api::{
         etag,
@@ -10,6 +11,7 @@ use crate::{
         responses::{CommonErrors, PostErrors, PreconditionErrors},
     },
     blog::{Blog, BlogError},
+    serve::RequestAudit,
 };
 
 /// Deletes a post. Only the author, or a caller who may manage, and with `If-Match` only the version that it names.
@@ -37,10 +39,12 @@ pub async fn delete(
     request: HttpRequest,
     id: web::Path<i64>,
     blog: web::Data<Blog>,
+    audit: web::Data<RequestAudit>,
 ) -> Result<HttpResponse, Problem> {
     let id = id.into_inner();
     let precondition = etag::precondition(&request, &blog, id).await?;
-    blog.delete(caller.actor(), id, precondition)
+    audited(&blog, &audit, &request, &caller)
+        .delete(caller.actor(), id, precondition)
         .await
         .map_err(|error| match error {
             BlogError::NotAuthor => Problem::not_author("Not authorized to delete this post"),

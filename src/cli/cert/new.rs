@@ -63,10 +63,18 @@ pub(super) struct New {
     /// Replace existing files, including the old private key
     #[arg(long)]
     force: bool,
+    /// Change nothing and succeed if the key and its certificate exist, as for a job that runs at every start
+    #[arg(long, conflicts_with_all = ["force", "csr", "pfx"])]
+    keep: bool,
 }
 
 impl New {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        if self.keep && self.exists() {
+            let file = self.out.join(format!("{}.pem", self.name));
+            writeln!(io::stdout(), "kept  {}", file.display())?;
+            return Ok(ExitCode::SUCCESS);
+        }
         let passphrase = self.passphrase_file.as_ref().map(Passphrase::read).transpose()?;
         let subject = Subject::new(self.cn, self.san);
         let to = Destination {
@@ -106,6 +114,13 @@ impl New {
         }
         out.flush()?;
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// Whether both files exist that are written without further options.
+    fn exists(&self) -> bool {
+        [".pem", "-cert.pem"]
+            .iter()
+            .all(|ending| self.out.join(format!("{}{ending}", self.name)).is_file())
     }
 }
 

@@ -1,5 +1,7 @@
 //! Check: the API. Whether it answers, and whether it accepts the tokens that the site will send.
 
+use std::time::Duration;
+
 use serde::Deserialize;
 use ureq::Agent;
 
@@ -13,7 +15,11 @@ use crate::{
     config::Settings,
     entra::{Authority, access_token::api_names},
     guid, outbound,
+    probe::{self, Target},
 };
+
+/// Longest wait for a response over a Unix socket.
+const SOCKET_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub fn check() -> Check {
     Check {
@@ -34,6 +40,12 @@ struct ResourceMetadata {
     scopes_supported: Vec<String>,
 }
 
+/// How the check reaches the API.
+enum ApiConnection {
+    Url(Agent, String),
+    UnixSocket(Target),
+}
+
 /// The result of a request.
 enum Fetched {
     Answer(u16, Vec<u8>),
@@ -45,6 +57,13 @@ enum Fetched {
 fn run(context: &DoctorContext) -> Vec<CheckResult> {
     let api = &context.settings.api;
     let contradiction = contradiction(context);
+    if let (false, Some(path)) = (context.client, &api.socket_path) {
+        let connection = ApiConnection::UnixSocket(Target::Unix(path.clone()));
+        return contradiction
+            .into_iter()
+            .chain(check_responses(context, &connection))
+            .collect();
+    }
     // On the API's own machine, its listening address is checked; the site uses the configured URL.
     let base = if context.client {
         context.settings.client.api_base_url.to_string()
@@ -63,7 +82,7 @@ fn run(context: &DoctorContext) -> Vec<CheckResult> {
         context.settings.entra.ca_file.as_deref(),
     );
     let answers = match agent {
-        Ok(agent) => check_responses(context, &agent, base),
+        Ok(agent) => check_responses(context, &ApiConnection::Url(agent, base.to_owned())),
         Err(error) => vec![CheckResult::failed(
             error.to_string(),
             "a PEM file of certificates",
@@ -108,8 +127,9 @@ fn contradiction(context: &DoctorContext) -> Option<CheckResult> {
     ))
 }
 
-fn check_responses(context: &DoctorContext, agent: &Agent, base: &str) -> Vec<CheckResult> {
-    let ready = match ask(agent, &format!("{base}/health/ready")) {
+fn check_responses(context: &DoctorContext, connection: &ApiConnection) -> Vec<CheckResult> {
+    let base = &connection.name();
+    let ready = match connection.ask("/health/ready") {
         Fetched::Answer(200, _) => CheckResult::ok(format!("{base} answers and is ready")),
         Fetched::Answer(503, body) => CheckResult::warning(
             format!("{base} answers but is not ready{}", not_ready(&body)),
@@ -126,7 +146,7 @@ fn check_responses(context: &DoctorContext, agent: &Agent, base: &str) -> Vec<Ch
         Fetched::Nothing(reason) => return vec![not_there(context, base, &reason)],
     };
     // Every API of blogctl has this route.
-    let metadata = match ask(agent, &format!("{base}/.well-known/oauth-protected-resource")) {
+    let metadata = match connection.ask("/.well-known/oauth-protected-resource") {
         Fetched::Answer(200, body) => match serde_json::from_slice(&body) {
             Ok(metadata) => compare(context, &metadata),
             Err(_) => {
@@ -150,13 +170,29 @@ fn check_responses(context: &DoctorContext, agent: &Agent, base: &str) -> Vec<Ch
     vec![ready, metadata]
 }
 
-fn ask(agent: &Agent, url: &str) -> Fetched {
-    match agent.get(url).call() {
-        Ok(mut answer) => match outbound::read_body(&mut answer) {
-            Ok(body) => Fetched::Answer(answer.status().as_u16(), body),
-            Err(error) => Fetched::Unfinished(error.to_string()),
-        },
-        Err(error) => Fetched::Nothing(error.to_string()),
+impl ApiConnection {
+    /// As findings show it.
+    fn name(&self) -> String {
+        match self {
+            Self::Url(_, base) => base.clone(),
+            Self::UnixSocket(target) => target.to_string(),
+        }
+    }
+
+    fn ask(&self, path: &str) -> Fetched {
+        match self {
+            Self::Url(agent, base) => match agent.get(format!("{base}{path}")).call() {
+                Ok(mut answer) => match outbound::read_body(&mut answer) {
+                    Ok(body) => Fetched::Answer(answer.status().as_u16(), body),
+                    Err(error) => Fetched::Unfinished(error.to_string()),
+                },
+                Err(error) => Fetched::Nothing(error.to_string()),
+            },
+            Self::UnixSocket(target) => match probe::get(target, path, SOCKET_TIMEOUT) {
+                Ok(answer) => Fetched::Answer(answer.status, answer.body),
+                Err(error) => Fetched::Nothing(error.to_string()),
+            },
+        }
     }
 }
 

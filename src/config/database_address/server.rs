@@ -21,6 +21,8 @@ pub(super) struct Server {
     pub shown: String,
     /// The same with the user, and with asterisks instead of secrets.
     pub redacted: String,
+    /// Whether the URL contains a password.
+    pub has_password: bool,
 }
 
 /// What an address consists of, decoded.
@@ -82,6 +84,7 @@ impl Server {
         let more = if has_more { format!("?{HIDDEN}") } else { String::new() };
         let redacted = format!("postgres://{shown_user}{shown_hosts}{slash}{shown_database}{more}");
 
+        let has_password = password.is_some() || parameter("password").is_some();
         let mut url = "postgresql://".to_owned();
         if let Some(user) = user {
             let _ = write!(url, "{}", encoded(user));
@@ -97,7 +100,12 @@ impl Server {
         for (number, (name, value)) in parameters.iter().chain(&alone).enumerate() {
             let _ = write!(url, "{}{name}={}", if number == 0 { '?' } else { '&' }, encoded(value));
         }
-        Self { url, shown, redacted }
+        Self {
+            url,
+            shown,
+            redacted,
+            has_password,
+        }
     }
 }
 
@@ -106,6 +114,6 @@ pub(super) fn decoded(text: &str) -> String {
     percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
 
-fn encoded(text: &str) -> String {
+pub(super) fn encoded(text: &str) -> String {
     utf8_percent_encode(text, ENCODED).to_string()
 }

@@ -32,7 +32,11 @@ use self::job::{CommitError, Job, SavepointError, Write};
 use super::{busy_retry, file::DatabaseFile, open, search_index};
 use crate::{
     background,
-    db::{Connection, DbError, WorkError, WorkValue, failure::Failure, work::WorkOnce},
+    db::{
+        Connection, DbError, WorkError, WorkValue,
+        failure::Failure,
+        work::{AfterCommit, WorkOnce},
+    },
     metrics::{
         self,
         database::{LaneMetrics, LaneUse},
@@ -116,10 +120,16 @@ impl Writer {
     }
 
     /// Queues the work, and returns its outcome after the commit. Work that has not begun before `ends` never begins.
+    /// `after_commit` runs on the writer thread, even if the caller has gone.
     ///
     /// # Errors
     /// [`DbError::Deadline`], the work's own, or the database's.
-    pub async fn run<T: WorkValue, E: WorkError>(&self, ends: Instant, work: impl WorkOnce<T, E>) -> Result<T, E> {
+    pub async fn run<T: WorkValue, E: WorkError>(
+        &self,
+        ends: Instant,
+        work: impl WorkOnce<T, E>,
+        after_commit: impl AfterCommit<T>,
+    ) -> Result<T, E> {
         let begun = Instant::now();
         let late = || {
             self.metrics.refused_at_deadline();
@@ -129,7 +139,12 @@ impl Writer {
         let queue = self.queue.lock().clone().ok_or(DbError::Closed)?;
         let place = time::timeout_at(ends.into(), queue.reserve()).await;
         let place = place.map_err(|_| late())?.map_err(|_| DbError::Closed)?;
-        place.send(Message::Write(Box::new(Write::new(work, ends, send_reply))));
+        place.send(Message::Write(Box::new(Write::new(
+            work,
+            after_commit,
+            ends,
+            send_reply,
+        ))));
         let replied = time::timeout_at(ends.into(), reply).await.map_err(|_| late())?;
         replied.map_err(|_| DbError::Closed)?
     }

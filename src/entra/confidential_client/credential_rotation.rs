@@ -10,6 +10,7 @@ use secrecy::SecretString;
 
 use super::credential_pool::{CredentialPool, Outcome};
 use crate::{
+    audit::{AuditLog, CertificateUse, Event, Origin},
     certificate::CertificateError,
     entra::{
         aadsts::EntraError,
@@ -27,6 +28,7 @@ pub(super) struct CredentialRotation {
     reload_lock: Mutex<ReportedErrors>,
     /// For each source, why its current content is unusable, as far as the source was read.
     unusable: ArcSwap<Vec<Option<&'static str>>>,
+    audit: AuditLog,
 }
 
 /// Why the credential in use did not work.
@@ -100,6 +102,7 @@ impl CredentialRotation {
                         pool: ArcSwap::from_pointee(CredentialPool::new(in_use)),
                         reload_lock: Mutex::new(reported),
                         unusable: ArcSwap::from_pointee(unusable),
+                        audit: AuditLog::off(),
                     });
                 }
                 Err(error) => {
@@ -125,6 +128,51 @@ impl CredentialRotation {
             pool: ArcSwap::from_pointee(CredentialPool::new(SourcedCredential::new(0, credential))),
             reload_lock: Mutex::default(),
             unusable: ArcSwap::default(),
+            audit: AuditLog::off(),
+        }
+    }
+
+    pub(super) fn set_audit(&mut self, audit: AuditLog) {
+        self.audit = audit;
+    }
+
+    /// Records the credential in use.
+    pub(super) fn record_in_use(&self) {
+        let pool = self.pool.load();
+        let SourcedCredential {
+            position, credential, ..
+        } = pool.in_use();
+        let certificate = credential.certificate();
+        let event = Event::CertificateInUse {
+            usage: CertificateUse::Client,
+            source_kind: self.sources.get(*position).map(|source| source.kind().to_owned()),
+            thumbprint: certificate.map(|certificate| certificate.thumbprints().sha256_hex()),
+            not_after: certificate.map(|certificate| certificate.details().not_after),
+        };
+        self.audit.record(event, Origin::default());
+    }
+
+    /// Records that the content of a source cannot be used.
+    pub(super) fn record_unusable(&self, error: &CredentialError) {
+        let event = Event::CertificateUnusable {
+            usage: CertificateUse::Client,
+            reason: error.reason(),
+        };
+        self.audit.record(event, Origin::default());
+    }
+
+    fn record_failure(&self, failure: &CredentialFailure<'_>, used: &Credential) {
+        match failure {
+            CredentialFailure::Rejected { error, .. } => {
+                let certificate = used.certificate();
+                let event = Event::CertificateRejected {
+                    usage: CertificateUse::Client,
+                    thumbprint: certificate.map(|certificate| certificate.thumbprints().sha256_hex()),
+                    aadsts: error.code,
+                };
+                self.audit.record(event, Origin::default());
+            }
+            CredentialFailure::Unusable(error) => self.record_unusable(error),
         }
     }
 
@@ -186,6 +234,7 @@ impl CredentialRotation {
                     log::info!("a new credential is in use: {}", credential.name());
                     let new = SourcedCredential::new(position, credential);
                     self.pool.rcu(|pool| pool.with_new_in_use(&new));
+                    self.record_in_use();
                     return Ok(true);
                 }
                 // The credential in use stays usable until it expires, whatever happens to its source.
@@ -226,6 +275,7 @@ impl CredentialRotation {
             return Some(other);
         }
         failure.log(used);
+        self.record_failure(failure, used);
         if let (CredentialFailure::Rejected { .. }, Some(known)) = (failure, self.pool.load().find(used)) {
             known.record_rejected();
         }
@@ -279,7 +329,10 @@ impl CredentialRotation {
             Outcome::Rejected => other.record_rejected(),
             Outcome::Unknown => {}
         }
-        self.pool.rcu(|pool| pool.after_attempt(other, outcome));
+        let before = self.pool.rcu(|pool| pool.after_attempt(other, outcome));
+        if outcome == Outcome::Accepted && !before.in_use().credential.is_same(&other.credential) {
+            self.record_in_use();
+        }
     }
 
     /// Records that Entra accepted the credential.

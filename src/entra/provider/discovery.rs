@@ -23,7 +23,7 @@ pub struct Metadata {
 
 impl Metadata {
     /// Parses and checks the response of `url`: the issuer is exactly the authority's (OpenID Connect Discovery 1.0 §4.3), and
-    /// every endpoint uses HTTPS, or is on loopback like the authority itself.
+    /// every endpoint uses HTTPS, or plain HTTP where the authority itself does.
     pub(super) fn parse(authority: &Authority, url: &Url, json: &[u8]) -> Result<Self, ProviderError> {
         let metadata: Self = serde_json::from_slice(json).map_err(|error| ProviderError::Unreachable {
             url: url.clone(),

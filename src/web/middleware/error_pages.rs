@@ -10,12 +10,14 @@ use actix_web::{
         header::{ALLOW, HeaderMap, RETRY_AFTER},
     },
     middleware::Next,
+    web,
 };
 use serde::Serialize;
 
 use crate::{
+    audit::Event,
     entra::{ClaimsChallenge, ConfidentialClient, aadsts::EntraError},
-    serve::{RequestError, RequestId},
+    serve::{RequestAudit, RequestError, RequestId},
     web::{
         error::{ErrorKind, PageError, explanation::Explanation},
         forced_sign_in::force_sign_in,
@@ -56,6 +58,7 @@ pub async fn render_errors(
     };
     let status = error.as_response_error().status_code();
     let page = if let Some(error) = error.as_error::<PageError>() {
+        record_denial(response.request(), error);
         render(response.request(), error).await
     } else if let Some(rejection) = error.as_error::<RequestError>() {
         render(response.request(), &ErrorKind::Rejected(*rejection).into()).await
@@ -64,6 +67,21 @@ pub async fn render_errors(
     };
     let (request, _) = response.into_parts();
     Ok(ServiceResponse::new(request, page))
+}
+
+/// Records a form of another site in the audit trail. The API records what it denies.
+fn record_denial(request: &HttpRequest, error: &PageError) {
+    if !matches!(error.kind(), ErrorKind::CsrfCheckFailed) {
+        return;
+    }
+    if let Some(audit) = request.app_data::<web::Data<RequestAudit>>() {
+        let actor = TypedSession::from_http(request).account().map(|account| account.user());
+        let event = Event::AccessDenied {
+            reason: "csrf",
+            post_id: None,
+        };
+        audit.record(request, actor, event);
+    }
 }
 
 /// The page that replaces a response when the changes of the request to its session could not be saved.

@@ -1,24 +1,29 @@
 //! The redirect URI, `/callback` unless `client.redirect_uri` has another path: the browser comes back from Entra ID. A
 //! sign-in works once, in the browser that began it. Neither `code` nor `state` is ever logged.
 
+mod rejection;
+
 use std::sync::Arc;
 
 use actix_web::{HttpRequest, HttpResponse, web};
+use rejection::rejection;
 use secrecy::SecretString;
 use serde::Deserialize;
 
 use crate::{
+    audit::Event,
     entra::{
         ConfidentialClient, PendingSignIn, Provider, SignIn,
         aadsts::{EntraError, ErrorCategory},
         confidential_client::SignInError,
         id_token::IdTokenError,
     },
+    serve::RequestAudit,
     web::{
         blocking_pools::BlockingPools,
         error::{ErrorKind, PageError, is_about_the_user},
         request_context::RequestContext,
-        session::Account,
+        session::{Account, UserKey},
         sign_in::{
             PendingCookie, Reservation, SignIns, allow_reading_only,
             links::ADMIN_CONSENT_STATE,
@@ -73,10 +78,20 @@ pub async fn finish(
     } else {
         ErrorSource::TokenEndpoint
     };
+    let audit = context.component::<RequestAudit>()?;
     let result = sign_in(&context, query, &sign_ins, &user_sessions, &provider, &client, &pools).await;
+    let result = result.map(|(response, user)| {
+        audit.record(&context.request, Some(user), Event::SignedIn);
+        response
+    });
     count_sign_in(&result, source);
+    if let Some(event) = result.as_ref().err().and_then(|error| rejection(error.kind())) {
+        audit.record(&context.request, None, event);
+    }
     result
 }
+
+/// The response to a sign-in that succeeded, and who signed in.
 
 async fn sign_in(
     context: &RequestContext,
@@ -86,7 +101,7 @@ async fn sign_in(
     provider: &Provider,
     client: &Arc<ConfidentialClient>,
     pools: &BlockingPools,
-) -> Result<HttpResponse, PageError> {
+) -> Result<(HttpResponse, UserKey), PageError> {
     let Some(pending) = query
         .state
         .and_then(|state| sign_ins.pending.take(&context.request, &state))
@@ -133,7 +148,7 @@ async fn sign_in(
         sign_ins.loop_guard.record_sign_in(&context.request);
     }
     context.session.record_step_up();
-    Ok(RequestContext::redirect(next.as_str()))
+    Ok((RequestContext::redirect(next.as_str()), account.user()))
 }
 
 impl CallbackQuery {

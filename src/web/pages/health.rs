@@ -8,7 +8,9 @@ use actix_web::{HttpResponse, HttpResponseBuilder, http::StatusCode, web};
 use futures_util::future::join3;
 use serde_json::{Value, json};
 
-use crate::{background, entra::ConfidentialClient, web::health_checks::HealthChecks};
+use crate::{
+    audit::AuditStatus, background, entra::ConfidentialClient, serve::RequestAudit, web::health_checks::HealthChecks,
+};
 
 /// `GET /health/live`
 pub async fn live() -> HttpResponse {
@@ -18,23 +20,33 @@ pub async fn live() -> HttpResponse {
 /// `GET /health/ready`: 503 when this replica does not reach the Redis that stores sessions; another replica may. Includes the state of
 /// the certificate for monitoring. Even an expired certificate does not make the site unready: it can still explain the
 /// problem.
-pub async fn ready(checks: web::Data<HealthChecks>, client: web::Data<ConfidentialClient>) -> HttpResponse {
+pub async fn ready(
+    checks: web::Data<HealthChecks>,
+    client: web::Data<ConfidentialClient>,
+    audit: web::Data<RequestAudit>,
+) -> HttpResponse {
     let sessions = checks.is_session_store_up().await;
-    response(sessions).json(json!({
+    let mut report = json!({
         "status": word(sessions),
         "checks": {
             "sessions": word(sessions),
             "certificate": certificate(&client, checks.expiry_warning_days),
             "threads": threads(),
         },
-    }))
+    });
+    add_audit(&mut report, audit.log().status());
+    response(sessions).json(report)
 }
 
 /// `GET /health`: 503 when Entra ID, the API or the session store does not answer.
-pub async fn report(checks: web::Data<HealthChecks>, client: web::Data<ConfidentialClient>) -> HttpResponse {
+pub async fn report(
+    checks: web::Data<HealthChecks>,
+    client: web::Data<ConfidentialClient>,
+    audit: web::Data<RequestAudit>,
+) -> HttpResponse {
     let (entra, api, sessions) = join3(checks.is_entra_up(), checks.is_api_up(), checks.is_session_store_up()).await;
     let all = entra && api && sessions;
-    response(all).json(json!({
+    let mut report = json!({
         "status": word(all),
         "checks": {
             "entra": word(entra),
@@ -43,7 +55,16 @@ pub async fn report(checks: web::Data<HealthChecks>, client: web::Data<Confident
             "certificate": certificate(&client, checks.expiry_warning_days),
             "threads": threads(),
         },
-    }))
+    });
+    add_audit(&mut report, audit.log().status());
+    response(all).json(report)
+}
+
+/// Whether the audit trail can be written, if there is one. Requests are served even if it cannot.
+fn add_audit(report: &mut Value, status: Option<AuditStatus>) {
+    if let (Some(status), Some(checks)) = (status, report.get_mut("checks").and_then(Value::as_object_mut)) {
+        checks.insert("audit".to_owned(), json!(word(status.failure.is_none())));
+    }
 }
 
 /// The state of the background threads, such as the one that watches the certificate. A panic there leaves the site

@@ -6,7 +6,9 @@ use actix_web::{HttpResponse, http::StatusCode, web};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    audit::{self, Event},
     entra::ConfidentialClient,
+    serve::RequestAudit,
     web::{
         blocking_pools::BlockingPools,
         csrf::{CsrfForm, ProtectedForm},
@@ -72,12 +74,24 @@ pub async fn sign_out(
     health: web::Data<HealthChecks>,
     client: web::Data<ConfidentialClient>,
     pools: web::Data<BlockingPools>,
+    trail: web::Data<RequestAudit>,
 ) -> Result<HttpResponse, PageError> {
     let (context, account) = (user.context, user.account);
     user_sessions.sign_out(&account, form.scope()).await?;
-    if form.scope() == SignOutScope::AllBrowsers {
+    let ended = match form.scope() {
+        SignOutScope::ThisBrowser => None,
         // After the revocation. The user's sessions at Entra ID in other browsers are not this site's to end.
-        let count = user_sessions.end_all_of(account.user()).await?;
+        SignOutScope::AllBrowsers => Some(user_sessions.end_all_of(account.user()).await),
+    };
+    let event = Event::SignedOut {
+        scope: match form.scope() {
+            SignOutScope::ThisBrowser => audit::SignOutScope::ThisBrowser,
+            SignOutScope::AllBrowsers => audit::SignOutScope::AllBrowsers,
+        },
+        sessions: ended.as_ref().and_then(|ended| ended.as_ref().ok().copied()),
+    };
+    trail.record(&context.request, Some(account.user()), event);
+    if let Some(count) = ended.transpose()? {
         log::info!(request_id = context.request_id(); "signed out everywhere: {count} sessions ended");
     }
     context.session.purge();

@@ -66,7 +66,7 @@ def container_app_promises(name: str, properties: dict[str, Any], expect: Any) -
         expect(probe["httpGet"]["path"] == ("/health/ready" if kind == "Readiness" else "/health/live"), f"{name}: path of the probe {kind}")
     scale = template["scale"]
     expect(2 <= scale["minReplicas"] <= scale["maxReplicas"], f"{name}: two replicas or more")
-    expect(all("http" in rule for rule in scale["rules"]) and scale["rules"], f"{name}: scales by requests")
+    expect({rule["name"] for rule in scale["rules"]} == {"requests", "cpu"}, f"{name}: scales by requests and CPU")
     secret_promises(name, properties, expect)
 
 

@@ -47,10 +47,18 @@ OF_BICEP = {"name", "parent", "scope", "dependsOn"}
 
 
 class Field:
-    """A property: its type in the SDK, whether it can be set, and whether it must be."""
+    """A property: its type in the SDK, whether it can be set, whether it must be, and the bounds that its description names."""
 
-    def __init__(self, type_: Any, read_only: bool, required: bool):
+    def __init__(self, type_: Any, read_only: bool, required: bool, description: str = ""):
         self.type, self.read_only, self.required = type_, read_only, required
+        bounds = re.search(r"Minimum\s+value\s+is\s+(\d+)\.\s+Maximum\s+value\s+is\s+(\d+)", description)
+        self.bounds = (int(bounds[1]), int(bounds[2])) if bounds else None
+
+
+def description(cls: type, attribute: str) -> str:
+    """What the SDK's documentation says about a property."""
+    found = re.search(rf":ivar {attribute}: (.*?)(?=\n    :|\Z)", cls.__doc__ or "", re.DOTALL)
+    return found[1] if found else ""
 
 
 @cache
@@ -69,7 +77,7 @@ def fields(cls: type) -> dict[str, Field]:
             if type(value).__name__ == "_RestField":
                 hint = hints.get(attribute)
                 read_only = value._visibility == ["read"]
-                found[value._rest_name] = Field(hint, read_only, not read_only and "Optional" not in str(hint) and "None" not in str(hint))
+                found[value._rest_name] = Field(hint, read_only, not read_only and "Optional" not in str(hint) and "None" not in str(hint), description(base, attribute))
     return found
 
 
@@ -164,6 +172,10 @@ class Walk:
             if wanted not in options and float not in options:
                 self.problems.append(f"{path}: {node.value!r} does not fit {type_}")
 
+    def bounds(self, field: Field, node: Any, path: str) -> None:
+        if field.bounds and isinstance(node, bicep.Literal) and not field.bounds[0] <= node.value <= field.bounds[1]:
+            self.problems.append(f"{path}: {node.value} is not between {field.bounds[0]} and {field.bounds[1]}")
+
     def object(self, type_: Any, node: bicep.Object, path: str) -> None:
         if isinstance(type_, dict):
             known = type_
@@ -185,6 +197,7 @@ class Walk:
                 self.problems.append(f"{path}.{name}: can only be read")
             else:
                 self.value(known[name].type, value, f"{path}.{name}")
+                self.bounds(known[name], value, f"{path}.{name}")
         for name, field in known.items():
             if field.required and name not in given and not (top and name in OF_BICEP):
                 self.problems.append(f"{path}: lacks {name}, which is required")

@@ -23,6 +23,24 @@ VARIABLES = {"BLOG_DATABASE__URL": "postgres://blog:secret@db.example.com/blog",
 DEADLINE = 60
 
 
+def commands_exist(objects):
+    """What the Job and the test run: the settings of the Job's environment, and its arguments."""
+    for item in objects.of_kind("Job") + objects.of_kind("Pod"):
+        template = item["spec"].get("template", item)
+        container = template["spec"]["containers"][0]
+        environment = {"PATH": os.environ["PATH"], "NO_COLOR": "1"}
+        if item["kind"] == "Job":
+            environment |= image_environment()
+            for variable in container["env"]:
+                environment[variable["name"]] = VARIABLES[variable["name"]] if "valueFrom" in variable else variable["value"]
+        for arguments in (["config"], [*container["args"], "--help"]):
+            result = subprocess.run([BLOGCTL, *arguments], cwd="/", env=environment, capture_output=True, text=True, check=False)
+            if result.returncode != 0:
+                yield f"{item['kind']}: blogctl {' '.join(arguments)}: {(result.stderr + result.stdout).strip()}"
+            if arguments == ["config"] and item["kind"] == "Job" and not re.search(r"database.url +postgres://blog", result.stdout):
+                yield f"{item['kind']}: the database is {re.findall('database.url.*', result.stdout)}"
+
+
 class Pod:
     """A pod in a folder: its files at the same paths below it, its settings with these paths."""
 
@@ -82,6 +100,7 @@ def image_environment():
 
 
 def findings(name, objects, work, pem):
+    yield from commands_exist(objects)
     for deployment in objects.of_kind("Deployment"):
         role = component(deployment)
         folder = work / f"{name}-{role}"

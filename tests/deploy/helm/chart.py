@@ -18,6 +18,10 @@ def sets():
     return found | sets_of_the_documentation(found["postgres-redis"])
 
 
+def defaults():
+    return values_of((CHART / "values.yaml").read_text())
+
+
 def sets_of_the_documentation(base):
     """The blocks of values in docs/deploy. One without an image is for an installation like `base`."""
     found = {}
@@ -57,12 +61,6 @@ def render(values, folder=CHART):
         files = loaded.render(values=values, name=RELEASE, namespace=NAMESPACE)
     texts = [text for path, text in sorted(files.items()) if path.endswith(".yaml")]
     return Objects([document for text in texts for document in yaml.safe_load_all(text) if document])
-
-
-def notes(values):
-    with helm.Chart.load(str(CHART)) as loaded:
-        files = loaded.render(values=values, name=RELEASE, namespace=NAMESPACE)
-    return next((text for path, text in files.items() if path.endswith("NOTES.txt")), "")
 
 
 class Objects(list):

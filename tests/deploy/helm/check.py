@@ -3,14 +3,19 @@
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
+
+import yaml
 
 import binary
 import chart
 import faults
+import generate
 import invariants
 import refusals
 import validate
+from settings_list import ROOT
 
 
 def report(title, findings):
@@ -28,13 +33,23 @@ def report(title, findings):
 def main():
     work = Path(os.environ["DEPLOY_WORK"])
     ok = report("generated files", generated())
+    ok &= report("versions", versions())
     sets = chart.sets()
     pem = binary.certificate(work)
     for name, values in sets.items():
         ok &= report(name, in_set(name, values, work, pem))
+    ok &= report("every value is in a set", values_in_no_set(sets))
     ok &= report(f"{len(refusals.REFUSALS)} values that must be rejected, and every secret", refusals.findings(sets))
     ok &= report(f"{len(faults.FAULTS)} faults that must be found", faults.findings(sets, work))
     sys.exit(not ok)
+
+
+def versions():
+    """The chart's default tag is the version of the program."""
+    program = tomllib.loads((ROOT / "Cargo.toml").read_text())["package"]["version"]
+    for key, version in yaml.safe_load((chart.CHART / "Chart.yaml").read_text()).items():
+        if key in ("version", "appVersion") and version != program:
+            yield f"{key} in Chart.yaml is {version}, but the program has {program}"
 
 
 def generated():
@@ -50,6 +65,22 @@ def in_set(name, values, work, pem):
     yield from validate.findings(objects)
     yield from invariants.findings(objects)
     yield from binary.findings(name, objects, work, pem)
+
+
+def values_in_no_set(sets):
+    """A template may read a value wrongly, if no set has it. Both roles use the same templates."""
+    used = {path for values in sets.values() for path in paths(values)}
+    for path in sorted(set(paths(chart.defaults())) - used):
+        yield path
+
+
+def paths(values, prefix=""):
+    for key, value in values.items():
+        path = "ROLE" if key in ("api", "client") and not prefix else f"{prefix}{key}"
+        yield path
+        is_free = any(path == end or path.endswith(f".{end}") for end in generate.OVERRIDES)
+        if isinstance(value, dict) and path != "settings" and not is_free:
+            yield from paths(value, f"{path}.")
 
 
 if __name__ == "__main__":

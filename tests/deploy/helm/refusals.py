@@ -33,6 +33,8 @@ REFUSALS = [
     ("minimal", {"settings": {"metrics": {"enabled": True}}}, "metrics"),
     ("minimal", {"settings": {"api": {"port": 0}}}, "0 picks a random port"),
     ("minimal", {"settings": {"client": {"port": 443}}}, "443 needs a privilege"),
+    ("minimal", {"api": {"settings": {"client": {"port": 5001}}}}, "api.settings.client has no effect"),
+    ("minimal", {"client": {"settings": {"database": {"pool_size": 5}}}}, "client.settings.database has no effect"),
     # replicas
     ("minimal", {"api": {"replicas": 2}}, "api: more than one replica needs PostgreSQL"),
     ("minimal", {"api": {"autoscaling": HPA}}, "api: more than one replica needs PostgreSQL"),

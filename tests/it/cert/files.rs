@@ -31,6 +31,30 @@ fn invalid_names_are_usage_errors_and_nothing_is_written() {
 }
 
 #[test]
+fn a_start_up_job_creates_a_key_once_and_keeps_it() {
+    let folder = folder();
+    let new = |arguments: &[&str]| {
+        run(
+            folder.path(),
+            &[&["new", "--out", "keys", "--keep"], arguments].concat(),
+        )
+    };
+    let key = || fs::read(folder.path().join("keys/client.pem")).expect("a key");
+    let first = new(&[]);
+    assert_eq!(first.code, Some(0), "{}", first.stderr);
+    let before = key();
+    let second = new(&[]);
+    assert_eq!(second.code, Some(0), "{}", second.stderr);
+    assert!(second.stdout.starts_with("kept  keys/client.pem"), "{}", second.stdout);
+    assert_eq!(key(), before);
+    fs::remove_file(folder.path().join("keys/client-cert.pem")).expect("removed");
+    let half = new(&[]);
+    assert_eq!(half.code, Some(1), "{}", half.stdout);
+    assert_eq!(key(), before, "half of the files is not replaced");
+    assert_eq!(new(&["--force"]).code, Some(2));
+}
+
+#[test]
 fn obstacles_are_reported_with_a_helpful_hint() {
     let folder = folder();
     fs::write(folder.path().join("file"), "").expect("written");

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use blogctl::config::Origin;
 use serde_json::Value as Json;
 
-use super::given;
+use super::{Given, given};
 
 #[test]
 fn an_unreadable_file_is_an_error_that_shows_none_of_its_content() {
@@ -127,5 +127,81 @@ fn without_empty(value: &Json) -> Json {
         }
         Json::Array(items) => Json::Array(items.iter().map(without_empty).collect()),
         other => other.clone(),
+    }
+}
+
+fn path(layers: &Given, name: &str) -> String {
+    layers.folder.path().join(name).display().to_string()
+}
+
+#[test]
+fn passwords_of_database_and_redis_come_from_files() {
+    let layers = given().file("postgres", "p/w@:#%41 x\n").file("redis", "s3cret\r\n");
+    let (postgres, redis) = (path(&layers, "postgres"), path(&layers, "redis"));
+    let loaded = layers
+        .flag("database.url", "postgres://blog@db:5432/blog?sslmode=require")
+        .flag("database.password_file", &postgres)
+        .flag("redis.url", "redis://cache:6379/3")
+        .flag("redis.password_file", &redis)
+        .load();
+    assert_eq!(
+        loaded.settings.database.url,
+        "postgresql://blog@db:5432/blog?sslmode=require&password=p%2Fw%40%3A%23%2541%20x"
+    );
+    let redis = loaded.settings.redis.url.as_ref().expect("a URL");
+    assert_eq!(redis.expose(), "redis://:s3cret@cache:6379/3");
+    let shown = format!("{loaded:?} {redis}");
+    assert!(!shown.contains("p%2Fw") && !shown.contains("s3cret"), "{shown}");
+}
+
+#[test]
+fn a_password_file_that_cannot_be_used_is_an_error() {
+    let long = "x".repeat(20_000);
+    for (setting, url, content, problem) in [
+        (
+            "database",
+            "postgres://blog@db/blog",
+            Some(""),
+            "does not hold one line",
+        ),
+        (
+            "database",
+            "postgres://blog@db/blog",
+            Some("one\ntwo"),
+            "does not hold one line",
+        ),
+        (
+            "database",
+            "postgres://blog@db/blog",
+            Some(&*long),
+            "larger than 16384 bytes",
+        ),
+        ("database", "postgres://blog@db/blog", None, "cannot be read"),
+        (
+            "database",
+            "postgres://blog:a@db/blog",
+            Some("hunter2"),
+            "contains a password, too",
+        ),
+        (
+            "database",
+            "postgres://db/blog?user=u&password=a",
+            Some("hunter2"),
+            "contains a password, too",
+        ),
+        ("database", "blog.db", Some("hunter2"), "names an SQLite file"),
+        ("redis", "redis://:a@cache", Some("hunter2"), "contains a password, too"),
+        ("redis", "redis://cache", Some("\n"), "does not hold one line"),
+        ("redis", "", Some("hunter2"), "redis.url is not"),
+    ] {
+        let mut layers = given().variable(&format!("BLOG_{}__URL", setting.to_uppercase()), url);
+        if let Some(content) = content {
+            layers = layers.file("password", content);
+        }
+        let file = path(&layers, "password");
+        let error = layers.flag(&format!("{setting}.password_file"), &file).the_error();
+        assert_eq!(error.setting, format!("{setting}.password_file"), "{url}");
+        assert!(error.problem.contains(problem) && !error.hint.is_empty(), "{error:?}");
+        assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
     }
 }

@@ -309,16 +309,45 @@ fn the_redirect_uri_may_have_any_path_that_no_page_of_the_site_has() {
 }
 
 #[test]
-fn plain_http_to_the_api_is_for_development_only() {
-    let base = given().flag("client.api_base_url", "http://api:8000");
-    assert_eq!(base.the_error().setting, "client.api_base_url");
-    assert!(
-        base.flag("server.environment", "development")
-            .load()
-            .settings
-            .client
-            .api_base_url
-            .as_str()
-            .contains("api")
-    );
+fn plain_http_to_other_hosts_is_for_development_only() {
+    for (setting, value) in [
+        ("client.api_base_url", "http://api:8000/"),
+        ("entra.authority_host", "http://idp:9000/"),
+        ("entra.jwks_uri", "http://idp:9000/keys"),
+    ] {
+        for environment in ["production", "staging", ""] {
+            let error = given()
+                .variable("ENVIRONMENT", environment)
+                .flag(setting, value)
+                .the_error();
+            assert_eq!(error.setting, setting, "{environment}");
+            assert!(error.hint.contains("in development on any host"), "{error:?}");
+        }
+        let loaded = given()
+            .flag("server.environment", "development")
+            .flag(setting, value)
+            .load();
+        let entry = loaded
+            .entries
+            .iter()
+            .find(|entry| entry.name == setting)
+            .expect(setting);
+        assert_eq!(entry.value, value, "{setting}");
+    }
+    for (setting, value) in [
+        ("entra.authority_host", "http://u:p@idp:9000"),
+        ("entra.authority_host", "ftp://idp:9000"),
+        ("entra.jwks_uri", "http://idp:9000/#keys"),
+        ("client.api_base_url", "ftp://api"),
+        ("client.public_url", "http://site:5000"),
+        ("client.redirect_uri", "http://site:5000/callback"),
+        ("azure.authority_host", "http://idp:9000"),
+        ("azure.identity_endpoint", "http://idp:9000/token?x"),
+    ] {
+        let error = given()
+            .flag("server.environment", "development")
+            .flag(setting, value)
+            .the_error();
+        assert_eq!(error.setting, setting, "{value}");
+    }
 }

@@ -3,7 +3,7 @@
 use std::{net::TcpListener, sync::Arc, thread, time::Duration};
 
 use blogctl::{
-    config::EntraSettings,
+    config::{EntraSettings, Environment},
     entra::{Provider, ProviderError, clock::Clock, signing_keys::KeyPolicy},
 };
 use serde_json::json;
@@ -108,6 +108,34 @@ fn a_provider_that_never_answers_times_out() {
     };
     let provider = Provider::new(&settings).expect("a provider");
     assert!(matches!(provider.metadata(), Err(ProviderError::Unreachable { .. })));
+}
+
+#[test]
+fn in_development_a_discovered_endpoint_may_use_plain_http() {
+    let scripted = ScriptedProvider::start();
+    scripted
+        .script()
+        .discovery
+        .insert("jwks_uri", json!("http://idp:9000/keys"));
+    let settings = EntraSettings {
+        environment: Environment::Development,
+        ..scripted.settings()
+    };
+    let provider = Provider::new(&settings).expect("a provider");
+    assert_eq!(
+        provider.metadata().expect("metadata").jwks_uri.as_str(),
+        "http://idp:9000/keys"
+    );
+}
+
+#[test]
+fn a_jwks_uri_over_plain_http_on_another_host_is_for_development() {
+    let settings = EntraSettings {
+        jwks_uri: Some(Url::parse("http://keys.example/").expect("a URL")),
+        environment: Environment::Development,
+        ..ScriptedProvider::start().settings()
+    };
+    assert!(Provider::new(&settings).is_ok());
 }
 
 #[test]

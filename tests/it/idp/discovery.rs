@@ -6,6 +6,7 @@ use base64::{
 };
 use blogctl::config::DEV_TENANT_ID;
 use openssl::{hash::MessageDigest, x509::X509};
+use url::Url;
 
 use super::provider::{Provider, Response};
 use crate::support::idp::agent;
@@ -32,6 +33,26 @@ fn discovery_names_the_tenant_and_its_endpoints() {
             assert_eq!(found.text_of(name), provider.url(path), "{tenant} {name}");
         }
     }
+}
+
+#[test]
+fn servers_and_browsers_may_reach_it_at_different_addresses() {
+    let provider = Provider::with(|settings| {
+        settings.idp.server_url = Some(Url::parse("http://idp:9000").expect("a URL"));
+    });
+    let found = configuration(&provider, DEV_TENANT_ID);
+    let for_servers = |path: &str| format!("http://idp:9000/{DEV_TENANT_ID}/{path}");
+    for (name, expected) in [
+        ("issuer", for_servers("v2.0")),
+        ("token_endpoint", for_servers("oauth2/v2.0/token")),
+        ("jwks_uri", for_servers("discovery/v2.0/keys")),
+        ("authorization_endpoint", provider.url("oauth2/v2.0/authorize")),
+        ("end_session_endpoint", provider.url("oauth2/v2.0/logout")),
+    ] {
+        assert_eq!(found.text_of(name), expected, "{name}");
+    }
+    let (_token, claims) = provider.control.token().mint_with_claims();
+    assert_eq!(claims["iss"], for_servers("v2.0"));
 }
 
 #[test]

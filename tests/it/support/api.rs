@@ -151,6 +151,11 @@ impl Client {
         }
     }
 
+    /// The access token that it sends.
+    pub fn token(&self) -> Option<&str> {
+        self.token.as_deref()
+    }
+
     pub fn call(&self, method: &str, path: &str) -> Call {
         let call = Call {
             request: Request::builder().method(method).uri(format!("{}{path}", self.base)),

@@ -66,15 +66,22 @@ pub struct Running {
 
 impl Running {
     pub fn start(command: &mut Command) -> Self {
-        let mut child = command
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("it starts");
+        Self::watch(command.stdout(Stdio::piped()).stderr(Stdio::piped()))
+    }
+
+    /// Starts it, and reads those of its outputs that are pipes.
+    pub fn watch(command: &mut Command) -> Self {
+        let mut child = command.spawn().expect("it starts");
         let (send, lines) = mpsc::channel();
-        let stdout: Box<dyn Read + Send> = Box::new(child.stdout.take().expect("piped"));
-        let stderr: Box<dyn Read + Send> = Box::new(child.stderr.take().expect("piped"));
-        for output in [stdout, stderr] {
+        let stdout = child
+            .stdout
+            .take()
+            .map(|output| Box::new(output) as Box<dyn Read + Send>);
+        let stderr = child
+            .stderr
+            .take()
+            .map(|output| Box::new(output) as Box<dyn Read + Send>);
+        for output in [stdout, stderr].into_iter().flatten() {
             let send = send.clone();
             thread::spawn(move || {
                 for line in BufReader::new(output).lines().map_while(Result::ok) {
@@ -120,6 +127,11 @@ impl Running {
             .status()
             .expect("sh runs");
         assert!(sent.success(), "signal {name} was not sent");
+    }
+
+    /// The id of the process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Resident memory in KiB (Linux).

@@ -39,7 +39,7 @@ impl TestServer {
     /// Builds a server on a new thread and runs it there.
     pub fn start<S, R>(
         build: impl FnOnce() -> S + Send + 'static,
-        parts: fn(&S) -> (u16, ServerHandle),
+        parts: impl FnOnce(&S) -> (u16, ServerHandle) + Send + 'static,
         run: fn(S) -> R,
     ) -> Self
     where

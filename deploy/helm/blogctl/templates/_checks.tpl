@@ -26,6 +26,11 @@
 {{- $given := include "blogctl.mergedSettings" . | fromYaml -}}
 {{- $secrets := .root.Files.Lines "files/secret-settings.txt" -}}
 {{- include "blogctl.checkSecrets" (dict "path" "" "table" $given "secrets" $secrets) -}}
+{{- range include "blogctl.foreignSections" . | splitList " " -}}
+{{- if hasKey $values.settings . -}}
+{{- fail (printf "%s.settings.%s has no effect, because only the other role reads this section. Use settings.%s" $role . .) -}}
+{{- end -}}
+{{- end -}}
 {{- $_ := required "settings.entra.tenant_id: set the directory (tenant) ID" (dig "entra" "tenant_id" "" $given) -}}
 {{- $port := include "blogctl.port" . | int -}}
 {{- if eq $port 0 -}}

@@ -88,9 +88,13 @@
 {{- define "blogctl.settings" -}}
 {{- $given := include "blogctl.mergedSettings" . | fromYaml -}}
 {{- $derived := include "blogctl.derivedSettings" . | fromYaml -}}
-{{- $others := ternary (list "client") (list "api" "database") (eq .role "api") -}}
-{{- range $others }}{{ $_ := unset $given . }}{{ end -}}
+{{- range include "blogctl.foreignSections" . | splitList " " }}{{ $_ := unset $given . }}{{ end -}}
 {{- mergeOverwrite (dict) $derived $given | toYaml -}}
+{{- end -}}
+
+{{/* The sections that only the other role reads. */}}
+{{- define "blogctl.foreignSections" -}}
+{{ ternary "client" "api database" (eq .role "api") }}
 {{- end -}}
 
 {{/* A setting of the [server] section in seconds; the default is the program's. Takes {context, key, default}. */}}

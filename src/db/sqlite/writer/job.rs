@@ -58,18 +58,20 @@ impl From<diesel::result::Error> for SavepointError {
 }
 
 /// A write with its types.
-pub(super) struct Write<W, T, E> {
+pub(super) struct Write<W, C, T, E> {
     work: Option<W>,
+    after_commit: C,
     queued_at: Instant,
     ends: Instant,
     outcome: Option<Result<T, E>>,
     reply: oneshot::Sender<Result<T, E>>,
 }
 
-impl<W, T, E> Write<W, T, E> {
-    pub fn new(work: W, ends: Instant, reply: oneshot::Sender<Result<T, E>>) -> Self {
+impl<W, C, T, E> Write<W, C, T, E> {
+    pub fn new(work: W, after_commit: C, ends: Instant, reply: oneshot::Sender<Result<T, E>>) -> Self {
         Self {
             work: Some(work),
+            after_commit,
             queued_at: Instant::now(),
             ends,
             outcome: None,
@@ -78,9 +80,10 @@ impl<W, T, E> Write<W, T, E> {
     }
 }
 
-impl<W, T, E> Job for Write<W, T, E>
+impl<W, C, T, E> Job for Write<W, C, T, E>
 where
     W: FnOnce(&mut Connection<'_>) -> Result<T, E> + Send,
+    C: FnOnce(&T) + Send,
     T: Send,
     E: From<DbError> + Send,
 {
@@ -113,6 +116,9 @@ where
             (Ok(()), None) => Err(DbError::Closed.into()),
             (Err(error), _) => Err(DbError::from(error).into()),
         };
+        if let Ok(value) = &reply {
+            (self.after_commit)(value);
+        }
         // The caller may have gone; the write is committed all the same.
         drop(self.reply.send(reply));
     }

@@ -475,6 +475,7 @@ mod tests {
         let url = Some(RedisUrl::of_test(&format!("redis://127.0.0.1:{port}")));
         let settings = RedisSettings {
             url,
+            password_file: None,
             ca_file: None,
             timeout,
             key_prefix: "test".to_owned(),

@@ -1,0 +1,45 @@
+//! Records rejected access tokens and denied requests in the audit trail.
+
+use actix_web::{HttpMessage as _, HttpRequest, dev::ServiceResponse, http::StatusCode, web};
+
+use super::bearer::Caller;
+use crate::{
+    api::problem::{Code, Problem},
+    audit::Event,
+    serve::RequestAudit,
+};
+
+/// Records a response, if it denies the request.
+pub fn record<B>(response: &ServiceResponse<B>) {
+    if !matches!(response.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+        return;
+    }
+    let request = response.request();
+    let (Some(audit), Some(problem)) = (
+        request.app_data::<web::Data<RequestAudit>>(),
+        response
+            .response()
+            .error()
+            .and_then(|error| error.as_error::<Problem>()),
+    ) else {
+        return;
+    };
+    if let Some(event) = denial(problem, response.status(), request) {
+        let actor = request.extensions().get::<Caller>().map(Caller::key);
+        audit.record(request, actor, event);
+    }
+}
+
+fn denial(problem: &Problem, status: StatusCode, request: &HttpRequest) -> Option<Event> {
+    let reason = problem.code();
+    if status == StatusCode::UNAUTHORIZED {
+        return match problem.kind() {
+            // Every client without a token, such as a browser, would be in the trail.
+            Code::MissingToken => None,
+            Code::InsufficientClaims => Some(Event::AccessDenied { reason, post_id: None }),
+            _ => Some(Event::TokenRejected { reason }),
+        };
+    }
+    let post_id = request.match_info().get("id").and_then(|id| id.parse().ok());
+    Some(Event::AccessDenied { reason, post_id })
+}
