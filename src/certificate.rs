@@ -1,10 +1,12 @@
 //! The client certificate and its private key: loaded, checked, and ready to sign. This room knows neither Entra ID nor a web
-//! server. The key never leaves [`ClientCertificate`], and no output contains it.
+//! server. The key never leaves [`ClientCertificate`], and no output contains it. Certificates for TLS are read in the same way,
+//! and their keys leave [`TlsIdentity`] only for rustls.
 
 mod checks;
 mod content;
 mod details;
 mod error;
+mod expiry_notifier;
 mod file;
 mod file_mode;
 mod inspection;
@@ -17,6 +19,7 @@ mod pfx;
 mod signature_algorithm;
 mod source;
 mod thumbprints;
+mod tls_identity;
 mod vault_signer;
 
 use std::{fmt, path::Path, sync::Arc};
@@ -36,12 +39,14 @@ use zeroize::Zeroizing;
 use content::Content;
 pub use details::{CertificateDetails, SOON_DAYS};
 pub use error::CertificateError;
+pub use expiry_notifier::{ExpiryNotifier, ExpirySubject};
 pub use inspection::{Inspection, Observation, Severity};
 pub use location::CertificateLocation;
 pub use passphrase::load_passphrase;
 pub use pem::certificates_from_file;
 use source::{Parts, Source};
 pub use thumbprints::Thumbprints;
+pub use tls_identity::TlsIdentity;
 use vault_signer::VaultSigner;
 
 use crate::{

@@ -3,6 +3,7 @@
 //! No other module reads the environment. Each setting has one name (`section.key`), and the file of its section declares it:
 //! default, accepted values, aliases, documentation.
 
+mod acme;
 mod aliases;
 mod api;
 mod audit;
@@ -30,6 +31,7 @@ mod secret_file;
 mod secret_text;
 mod section;
 mod server;
+mod server_tls;
 mod socket_path;
 mod sources;
 mod telemetry;
@@ -38,6 +40,7 @@ mod trusted_proxy;
 mod validate;
 mod value;
 
+pub use acme::AcmeSettings;
 pub use aliases::Alias;
 pub use api::{ApiSettings, RequiredClientAuth};
 pub use audit::AuditSettings;
@@ -65,6 +68,7 @@ pub use required::{RequiredSetting, Role};
 pub use secret_text::{SecretKind, secret_kind};
 pub use section::{Declaration, Section};
 pub use server::{Environment, ServerSettings};
+pub use server_tls::TlsSettings;
 pub use sources::{DEFAULT_FILE, FILE_VARIABLE, Flag, Origin, Sources, variable_of};
 pub use telemetry::{Compression, OtlpHeaders, Ratio, TelemetrySettings};
 pub use text_file::text_in;
@@ -78,6 +82,8 @@ use sources::Collected;
 /// All sections, in the order of `blog.toml`. The settings of the client certificate belong to `[client]`.
 pub const SECTIONS: &[Section] = &[
     ServerSettings::SECTION,
+    TlsSettings::SECTION,
+    AcmeSettings::SECTION,
     EntraSettings::SECTION,
     ClientSettings::SECTION,
     CertificateSettings::SECTION,
@@ -154,7 +160,7 @@ impl Settings {
         let declarations: Vec<&'static Declaration> = SECTIONS.iter().flat_map(|section| section.settings).collect();
         let collected = Collected::from_sources(sources, &declarations, role);
         let mut loader = Loader::new(collected, declarations);
-        let server = ServerSettings::read(&mut loader);
+        let server = ServerSettings::load(&mut loader);
         let mut settings = Self {
             entra: EntraSettings::load(&mut loader, server.environment),
             client: ClientSettings::load(&mut loader, server.environment),

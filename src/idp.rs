@@ -37,4 +37,4 @@ mod token;
 pub use registrations::RegistrationError;
 pub use server::Server;
 pub use start_error::StartError;
-pub use tls::TlsError;
+pub use tls::LocalTlsError;

@@ -14,6 +14,7 @@
 //! | [`idp`], [`vault`] | emulators of Entra ID and of Azure Key Vault, for development |
 //! | [`registration`] | app registrations as Graph JSON, and how existing ones drift from the settings |
 //! | [`entra`] | the protocols of Entra ID: discovery, client assertions, sign-in, token validation |
+//! | [`tls`] | HTTPS for all servers: certificates, their reload and renewal, redirects |
 //! | [`certificate`] | the client certificate and its key: read, inspect, sign, make |
 //! | [`azure`] | managed and workload identity, and Key Vault |
 //! | [`blog`] | what a post and a user are, and who may do what |
@@ -29,7 +30,7 @@
 //! | [`config`] | the settings; the only room that reads them from the environment |
 //!
 //! The files between them: `atomic_file` replaces a file atomically, `background` starts threads whose panics are
-//! reported, `failure_log` logs a repeated failure once, `guid` parses GUIDs, `hint` says what to do about an error,
+//! reported, `failure_log` logs a repeated failure once, `file_watch` notices when files change, `guid` parses GUIDs, `hint` says what to do about an error,
 //! `loopback` decides which URLs may be used without TLS, `single_flight` lets one request ask while the others wait,
 //! `stable_codes` generates the codes of error enums, `trusted_file` reads files that only this account or root may
 //! write, `user_key` identifies a user by tenant and object id.
@@ -52,6 +53,7 @@ pub mod db;
 pub mod entra;
 pub mod exposition;
 mod failure_log;
+mod file_watch;
 mod guid;
 pub mod hint;
 pub mod idp;
@@ -64,6 +66,7 @@ pub mod serve;
 mod single_flight;
 mod systemd;
 pub mod telemetry;
+pub mod tls;
 pub mod trace;
 mod trusted_file;
 mod user_key;

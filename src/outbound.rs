@@ -17,7 +17,7 @@ use std::{
 use ureq::{
     Agent,
     config::{Config, ConfigBuilder},
-    tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem},
+    tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem},
     typestate::AgentScope,
     unversioned::transport::DefaultConnector,
 };
@@ -45,6 +45,9 @@ pub enum OutboundError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The private key of a client certificate is not PEM.
+    #[error("the private key for client authentication is not PEM")]
+    ClientKey,
 }
 
 /// Creates an agent whose requests, including connecting, end within `timeout`. `target` says in the metrics what it calls.
@@ -55,12 +58,47 @@ pub enum OutboundError {
 /// # Errors
 /// When `ca_file` cannot be read or holds no certificate.
 pub fn agent(target: Target, timeout: Duration, ca_file: Option<&Path>) -> Result<Agent, OutboundError> {
+    identified_agent(target, timeout, ca_file.as_slice(), None)
+}
+
+/// A certificate with which an agent identifies itself to servers that ask for one. rustls must accept it.
+pub struct ClientIdentity<'a> {
+    /// The certificates in DER, leaf first.
+    pub chain: &'a [Vec<u8>],
+    /// The private key in PEM, PKCS#8.
+    pub key_pem: &'a [u8],
+}
+
+impl ClientIdentity<'_> {
+    fn certificate(&self) -> Result<ClientCert, OutboundError> {
+        let chain: Vec<_> = self
+            .chain
+            .iter()
+            .map(|der| Certificate::from_der(der).to_owned())
+            .collect();
+        let key = PrivateKey::from_pem(self.key_pem).map_err(|_| OutboundError::ClientKey)?;
+        Ok(ClientCert::new_with_certs(&chain, key))
+    }
+}
+
+/// As [`agent`], with several files of certificates to trust, and a client certificate.
+///
+/// # Errors
+/// When a file cannot be read or holds no certificate, or the key is not PEM.
+pub fn identified_agent(
+    target: Target,
+    timeout: Duration,
+    ca_files: &[&Path],
+    identity: Option<&ClientIdentity<'_>>,
+) -> Result<Agent, OutboundError> {
     let mut roots = SYSTEM_ROOTS.clone();
-    if let Some(path) = ca_file {
+    for path in ca_files {
         roots.extend(certificates_from_file(path)?);
     }
+    let client_certificate = identity.map(ClientIdentity::certificate).transpose()?;
     let tls = TlsConfig::builder()
         .root_certs(RootCerts::Specific(Arc::new(roots)))
+        .client_cert(client_certificate)
         .build();
     let config = config(timeout).tls_config(tls).middleware(Measured(target));
     Ok(agent_with(config, Proxies::from_environment()))

@@ -37,6 +37,7 @@ use crate::{
         UnixSocket, access_log, exposure, request_guard, request_id,
     },
     telemetry::{Telemetry, TelemetryError},
+    tls::{Https, HttpsRole, ServedCertificate, TlsError},
 };
 
 /// `service.name` of the spans, unless the settings have another one.
@@ -52,6 +53,9 @@ pub enum StartError {
     /// The given socket cannot be used.
     #[error("the listening socket cannot be used: {0}")]
     Socket(#[source] io::Error),
+    /// HTTPS cannot be set up.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The settings of the identity provider are invalid.
     #[error(transparent)]
     Provider(#[from] ProviderError),
@@ -91,6 +95,7 @@ impl Hint for StartError {
             Self::PendingMigrations => Some("set database.migrate_at_start = true to apply them at each start"),
             Self::Audit(error) => return error.hint(),
             Self::Database(error) => return error.hint(),
+            Self::Tls(error) => return error.hint(),
             Self::Socket(_) | Self::Provider(_) | Self::Description(_) | Self::Telemetry(_) => None,
         };
         hint.map(Cow::Borrowed)
@@ -100,6 +105,7 @@ impl Hint for StartError {
 /// A server that listens, but does not serve yet.
 pub struct Server {
     http: serve::Server,
+    https: Option<Https>,
     database: Database,
     validator: Arc<AccessTokenValidator>,
     telemetry: Telemetry,
@@ -126,6 +132,7 @@ impl Server {
     /// # Errors
     /// See [`StartError`].
     pub fn from_listener(listeners: impl Into<Listeners>, settings: &Settings) -> Result<Self, StartError> {
+        let https = Https::start(settings, &settings.api.host, &HttpsRole::Api)?;
         let audit = AuditLog::start(&settings.audit, Role::Api)?;
         let origins = Origins::parse(&settings.api.cors_origins)?;
         let validator = Arc::new(validator(settings)?);
@@ -154,7 +161,7 @@ impl Server {
             name: "serve-api",
             workers: serve::workers(&settings.server),
             settings: &settings.server,
-            tls: None,
+            tls: https.as_ref().map(Https::tls),
         };
         let http = serve::server::listen(listeners, &options, move || {
             App::new()
@@ -177,6 +184,7 @@ impl Server {
         exposure::warn("serve-api", http.addresses(), &settings.server, options.tls.is_some());
         Ok(Self {
             http,
+            https,
             database,
             validator,
             telemetry,
@@ -193,6 +201,16 @@ impl Server {
     /// The port of the server; 0 if it listens on Unix sockets only.
     pub fn port(&self) -> u16 {
         self.http.port()
+    }
+
+    /// The port for plain HTTP, if `server.tls.redirect_port` is set.
+    pub fn plain_http_port(&self) -> Option<u16> {
+        self.https.as_ref().and_then(Https::plain_http_port)
+    }
+
+    /// The certificate of HTTPS, if the server speaks it.
+    pub fn served_certificate(&self) -> Option<ServedCertificate> {
+        self.https.as_ref().map(Https::served_certificate)
     }
 
     /// A handle to stop the server.
@@ -212,6 +230,7 @@ impl Server {
     pub async fn run(self) -> io::Result<()> {
         let Self {
             http,
+            https,
             database,
             validator,
             telemetry,
@@ -220,7 +239,10 @@ impl Server {
         } = self;
         let key_watch = KeyWatch::start(validator)?;
         audit.record_start(fingerprint);
-        let served = http.run().await;
+        let served = match https {
+            Some(https) => https.serve(http).await,
+            None => http.run().await,
+        };
         drop(key_watch);
         let close = move || {
             database.close();

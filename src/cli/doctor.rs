@@ -16,6 +16,7 @@ mod report;
 mod run_checks;
 mod sessions;
 mod settings_errors;
+mod tls;
 mod token;
 
 use std::{
@@ -164,6 +165,7 @@ fn checks(context: &DoctorContext) -> Vec<Check> {
         ]);
         checks.push(sessions::check());
     }
+    checks.extend(tls::check(context));
     checks.push(api::check());
     if context.api {
         checks.push(database::check());

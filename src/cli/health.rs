@@ -75,7 +75,7 @@ impl ServedRole {
         let keys = ["host", "port", "socket_path"].map(|key| format!("{}.{key}", self.name()));
         error.kind == ConfigErrorKind::UnreadableFile
             || keys.contains(&error.setting)
-            || error.setting == "server.tls.cert_path"
+            || error.setting.starts_with("server.tls.")
     }
 
     fn target(self, settings: &Settings) -> Result<Target, String> {
@@ -96,7 +96,7 @@ impl ServedRole {
                 "{name}.port is 0, so that the server has another port at each start: pass its port with --set {name}.port=PORT"
             ));
         }
-        Ok(Target::tcp(host, port, false))
+        Ok(Target::tcp(host, port, settings.server.tls.is_on()))
     }
 }
 
@@ -198,7 +198,7 @@ fn check(target: &Target, ready: bool, timeout: Duration) -> Result<String, Stri
                 .unavailable()
                 .map(|what| format!(": {what}"))
                 .unwrap_or_default();
-            Err(format!("not {word}{reason} ({target}{path} answered {status})"))
+            Err(format!("not {word}{reason} ({target}: {status} for {path})"))
         }
     }
 }

@@ -47,9 +47,11 @@ pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Resul
             Some(sockets) => Server::from_listener(sockets, &settings)?,
             None => Server::bind(&settings)?,
         };
+        let is_https = settings.server.tls.is_on();
+        let scheme = if is_https { "https" } else { "http" };
         Ok(Bound {
-            urls: urls(server.addresses(), "http", host),
-            probe: probe_target(server.addresses(), false),
+            urls: urls(server.addresses(), scheme, host),
+            probe: probe_target(server.addresses(), is_https),
             shutdown_handle: server.shutdown_handle(),
             drain: settings.server.drain,
             run: server.run(),

@@ -62,7 +62,8 @@ pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Resul
         .get_or_insert_with(|| state_dir.join(SIGNING_KEYS_FILE));
     serve(None, || {
         let server = Server::bind(&settings)?;
-        let scheme = if settings.idp.tls { "https" } else { "http" };
+        let is_https = settings.idp.tls || settings.server.tls.cert_path.is_some();
+        let scheme = if is_https { "https" } else { "http" };
         let url = url(scheme, &settings.idp.host, server.port());
         // It serves one developer, without a load balancer that must notice the stop.
         Ok(Bound {

@@ -74,6 +74,34 @@ impl CertificateSettings {
         self.path.is_some() || self.base64.is_some()
     }
 
+    /// The files that they name.
+    pub fn files(&self) -> Vec<PathBuf> {
+        [&self.path, &self.key_path, &self.key_passphrase_file]
+            .into_iter()
+            .flatten()
+            .cloned()
+            .collect()
+    }
+
+    /// If the settings name only a thumbprint, uses the PFX file of this name in `folder`. App Service names files after the
+    /// SHA-1 thumbprint, in upper case.
+    pub(super) fn find_in(&mut self, folder: &Path, loader: &mut Loader) {
+        let Some(thumbprint) = self.thumbprint.as_deref().filter(|_| !self.is_given()) else {
+            return;
+        };
+        let Some(name) = sha1_file_name(thumbprint) else { return };
+        let path = folder.join(name);
+        if path.symlink_metadata().is_ok() {
+            self.path = Some(path);
+        } else {
+            loader.warn(format!(
+                "client.cert_thumbprint is set without client.cert_path, and there is no {}: on App Service, list the \
+                 thumbprint in WEBSITE_LOAD_CERTIFICATES",
+                path.display()
+            ));
+        }
+    }
+
     pub(super) fn load(loader: &mut Loader) -> Self {
         let settings = Self::read(loader);
         warn_of_path(
@@ -93,6 +121,13 @@ impl CertificateSettings {
         }
         settings
     }
+}
+
+/// `{thumbprint}.p12`, if this is a SHA-1 thumbprint.
+fn sha1_file_name(thumbprint: &str) -> Option<String> {
+    let digits = thumbprint.rsplit_once('=').map_or(thumbprint, |(_, digits)| digits);
+    let digits: String = digits.chars().filter(char::is_ascii_hexdigit).collect();
+    (digits.len() == 40).then(|| format!("{}.p12", digits.to_ascii_uppercase()))
 }
 
 /// Whether a setting for the content of a file is not set to the path of one. Base64 has no dots, and no file has

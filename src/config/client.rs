@@ -13,7 +13,7 @@ use super::{
     database::FileMode,
     loader::Loader,
     rules::{hours, minutes, number, only, optional_url, seconds, text, text_or_empty},
-    secret_file::secret_file,
+    secret_file::{secret_file, warn_of_path},
     section::section,
     server::Environment,
     socket_path::socket_path,
@@ -80,6 +80,11 @@ section! {
         #[alias(CLIENT_ID)]
         pub client_id: String = String::new(), text_or_empty(A_GUID, guid);
 
+        /// Folder of PFX files without a passphrase whose names are thumbprints: without `client.cert_path`, the site uses
+        /// `{client.cert_thumbprint}.p12` in it. App Service puts the certificates there that its setting
+        /// `WEBSITE_LOAD_CERTIFICATES` lists.
+        pub cert_folder: PathBuf = PathBuf::from("/var/ssl/private");
+
         /// What the site authenticates with, in order of preference, instead of `client.cert_path` and the related settings:
         /// tables with `source` and its keys: `file` (the keys of `client.cert_path` and so on), `key_vault_sign` or
         /// `key_vault_certificate` (`vault_url`, `certificate`), `workload_identity` (`token_file`), `managed_identity`
@@ -123,6 +128,24 @@ section! {
         #[key(api_timeout_seconds)]
         pub api_timeout: Duration = Duration::from_secs(10), seconds(1..=120);
 
+        /// PEM file with the certificates to trust for `client.api_base_url`, in addition to the system's and those of
+        /// `entra.ca_file`: for an API whose certificate is from a private CA.
+        pub api_ca_file: Option<PathBuf> = None;
+
+        /// PFX file, or PEM file with the certificate and its private key, with which the site identifies itself to an API
+        /// that has `server.tls.client_ca`. A replaced file is loaded without a restart. Not the certificate for Entra ID,
+        /// though it may be the same file.
+        pub api_tls_cert_path: Option<PathBuf> = None;
+
+        /// PEM file with the private key, if it is not in `client.api_tls_cert_path`.
+        pub api_tls_key_path: Option<PathBuf> = None;
+
+        /// Decrypts an encrypted key of `client.api_tls_cert_path`. Secret.
+        pub api_tls_key_passphrase: Option<SecretString> = None;
+
+        /// File with the passphrase, instead of `client.api_tls_key_passphrase`.
+        pub api_tls_key_passphrase_file: Option<PathBuf> = None, secret_file;
+
         /// Encrypts the cookies: 32 random characters or more, such as `openssl rand -base64 48` prints. An array of such keys:
         /// the first encrypts, all of them decrypt. In production, a key that can be guessed (words, keyboard rows,
         /// repetition) is rejected. Secret.
@@ -164,6 +187,17 @@ impl ClientSettings {
         }
     }
 
+    /// The certificate with which the site identifies itself to the API, if it has one.
+    pub fn api_tls_certificate(&self) -> Option<CertificateSettings> {
+        self.api_tls_cert_path.as_ref().map(|path| CertificateSettings {
+            path: Some(path.clone()),
+            key_path: self.api_tls_key_path.clone(),
+            key_passphrase: self.api_tls_key_passphrase.clone(),
+            key_passphrase_file: self.api_tls_key_passphrase_file.clone(),
+            ..CertificateSettings::default()
+        })
+    }
+
     /// A certificate with at most this many days left expires soon: the days of the first warning.
     pub fn soon_days(&self) -> i64 {
         self.expiry_warning_days.iter().max().copied().map_or(0, i64::from)
@@ -179,6 +213,10 @@ impl ClientSettings {
             settings.cookie_keys,
             settings.cookie_key_file.as_deref(),
         );
+        if settings.credential.is_empty() {
+            settings.certificate.find_in(&settings.cert_folder, loader);
+        }
+        settings.check_api_tls(loader);
         if settings.certificate.is_given() && !settings.credential.is_empty() {
             loader.reject(
                 "client.credential",
@@ -203,6 +241,32 @@ impl ClientSettings {
             loader.reject("client.redirect_uri", &problem, A_REDIRECT_PATH);
         }
         settings
+    }
+
+    fn check_api_tls(&self, loader: &mut Loader) {
+        warn_of_path(
+            loader,
+            "client.api_tls_key_passphrase",
+            "client.api_tls_key_passphrase_file",
+            self.api_tls_key_passphrase.as_ref(),
+        );
+        if self.api_tls_key_passphrase.is_some() && self.api_tls_key_passphrase_file.is_some() {
+            loader.reject_both("client.api_tls_key_passphrase", "client.api_tls_key_passphrase_file");
+        }
+        if self.api_tls_key_path.is_some() && self.api_tls_cert_path.is_none() {
+            loader.reject(
+                "client.api_tls_key_path",
+                "is set without client.api_tls_cert_path, so it has no effect",
+                "set client.api_tls_cert_path to the certificate of this key, or remove this setting",
+            );
+        }
+        if self.api_tls_cert_path.is_some() && self.api_base_url.scheme() != "https" {
+            loader.reject(
+                "client.api_tls_cert_path",
+                "is set, but client.api_base_url is not HTTPS, so no certificate would be sent",
+                "set client.api_base_url to the https URL of the API, or remove this setting",
+            );
+        }
     }
 }
 

@@ -171,7 +171,7 @@ impl Loader {
         if self.errors.iter().any(is_about_it) {
             return;
         }
-        let (section, key) = name.split_once('.').unwrap_or(("", name));
+        let (section, key) = name.rsplit_once('.').unwrap_or(("", name));
         let alias = self
             .declarations
             .iter()
@@ -262,7 +262,7 @@ fn most_similar(unknown: &str, known: &[&'static str]) -> Option<&'static str> {
         let comparable = if unknown.contains('.') {
             name
         } else {
-            name.split_once('.').map_or(name, |(_, key)| key)
+            name.rsplit_once('.').map_or(name, |(_, key)| key)
         };
         strsim::normalized_damerau_levenshtein(unknown, comparable)
     };

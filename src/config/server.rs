@@ -7,8 +7,10 @@ use url::Url;
 
 use super::{
     aliases,
+    loader::Loader,
     rules::{mebibytes, number, seconds},
     section::section,
+    server_tls::TlsSettings,
     trusted_proxy::TrustedProxy,
     value::choices,
 };
@@ -105,5 +107,18 @@ section! {
         /// How long a stopping server then waits for requests that are still running.
         #[key(shutdown_seconds)]
         pub shutdown_timeout: Duration = Duration::from_secs(10), seconds(0..=MAX_SECONDS);
+    }
+    also {
+        /// `[server.tls]`
+        pub tls: TlsSettings = TlsSettings::default();
+    }
+}
+
+impl ServerSettings {
+    /// Reads the section, and those below it.
+    pub(super) fn load(loader: &mut Loader) -> Self {
+        let mut settings = Self::read(loader);
+        settings.tls = TlsSettings::load(loader);
+        settings
     }
 }

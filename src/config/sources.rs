@@ -121,7 +121,7 @@ impl Collected {
         let mut dotenv = Vec::new();
         if let Some(folder) = &sources.folder {
             dotenv = collected.read_dotenv(&folder.join(".env"), &sources.environment);
-            collected.read_file(folder, sources, &dotenv);
+            collected.read_file(folder, sources, &dotenv, declarations);
         }
         collected.add_variables(&dotenv, declarations, role, Origin::DotEnv);
         collected.add_variables(&sources.environment, declarations, role, Origin::Environment);
@@ -136,7 +136,13 @@ impl Collected {
         collected
     }
 
-    fn read_file(&mut self, folder: &Path, sources: &Sources, dotenv: &[(OsString, OsString)]) {
+    fn read_file(
+        &mut self,
+        folder: &Path,
+        sources: &Sources,
+        dotenv: &[(OsString, OsString)],
+        declarations: &[&'static Declaration],
+    ) {
         let variable = |variables: &[(OsString, OsString)]| {
             variables
                 .iter()
@@ -160,7 +166,7 @@ impl Collected {
             }
         };
         match Toml::from_str::<Dict>(&text) {
-            Ok(content) => self.given.extend(flatten(content, &shown)),
+            Ok(content) => self.given.extend(flatten(content, &shown, declarations)),
             Err(error) => {
                 let location = error
                     .span()
@@ -299,38 +305,51 @@ fn is_blank(value: &OsStr) -> bool {
     value.to_str().is_some_and(|text| text.trim().is_empty())
 }
 
-/// The environment variable of a setting: `BLOG_SECTION__KEY`.
+/// The environment variable of a setting: `BLOG_SECTION__KEY`, or `BLOG_SECTION__PART__KEY` for `section.part.key`.
 pub fn variable_of(setting: &str) -> String {
-    format!("{PREFIX}{}", setting.replacen('.', "__", 1).to_ascii_uppercase())
+    format!("{PREFIX}{}", setting.replace('.', "__").to_ascii_uppercase())
 }
 
 /// The setting that a variable names. `BLOG_…` without a double underscore is not a setting: if a Kubernetes service has the
 /// name `blog`, every container has `BLOG_PORT`, `BLOG_SERVICE_HOST` and so on.
 fn setting_of(variable: &str) -> Option<String> {
     let (section, key) = variable.strip_prefix(PREFIX)?.split_once("__")?;
-    Some(format!("{section}.{key}").to_ascii_lowercase())
+    Some(format!("{section}.{}", key.replace("__", ".")).to_ascii_lowercase())
 }
 
-/// `[section] key = value` as `section.key`. A key outside a section keeps its name.
-fn flatten(content: Dict, path: &str) -> Vec<Given> {
-    let given = |setting: String, value| Given {
-        setting,
-        value,
-        origin: Origin::File(path.to_owned()),
-    };
+/// `[section] key = value` as `section.key`, and `[section.part]` as `section.part.key`, if settings have such names. A key
+/// outside a section keeps its name.
+fn flatten(content: Dict, path: &str, declarations: &[&'static Declaration]) -> Vec<Given> {
     let mut all = Vec::new();
-    for (section, value) in content {
+    for (name, value) in content {
         match value {
-            Value::Dict(_, keys) => {
-                all.extend(
-                    keys.into_iter()
-                        .map(|(key, value)| given(format!("{section}.{key}"), value)),
-                );
-            }
-            value => all.push(given(section, value)),
+            Value::Dict(_, keys) => add_section(&name, keys, path, declarations, &mut all),
+            value => all.push(from_file(name, value, path)),
         }
     }
     all
+}
+
+fn add_section(section: &str, keys: Dict, path: &str, declarations: &[&'static Declaration], all: &mut Vec<Given>) {
+    for (key, value) in keys {
+        let name = format!("{section}.{key}");
+        let is_section = || {
+            let is_in = |setting: &str| setting.strip_prefix(&name).is_some_and(|rest| rest.starts_with('.'));
+            declarations.iter().any(|declaration| is_in(declaration.name))
+        };
+        match value {
+            Value::Dict(_, keys) if is_section() => add_section(&name, keys, path, declarations, all),
+            value => all.push(from_file(name, value, path)),
+        }
+    }
+}
+
+fn from_file(setting: String, value: Value, path: &str) -> Given {
+    Given {
+        setting,
+        value,
+        origin: Origin::File(path.to_owned()),
+    }
 }
 
 fn location(text: &str, byte: usize) -> String {

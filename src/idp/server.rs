@@ -3,7 +3,6 @@
 use std::{
     io,
     net::{IpAddr, SocketAddr, TcpListener, ToSocketAddrs},
-    sync::Arc,
 };
 
 use actix_web::{App, dev::ServerHandle, middleware::from_fn, web};
@@ -14,12 +13,13 @@ use super::{
     paths,
     start_error::StartError,
     state::Idp,
-    tls, token,
+    tls as local_tls, token,
 };
 use crate::{
     config::Settings,
     loopback::is_loopback_address,
     serve::{self, Options, ShutdownHandle, access_log, request_guard, request_id},
+    tls::{Https, HttpsRole},
 };
 
 /// Threads that serve requests, unless the settings name another number: the emulator serves one developer.
@@ -31,6 +31,7 @@ const MAX_FORM_BYTES: usize = 128 * 1024;
 /// A bound server that is not running yet.
 pub struct Server {
     http: serve::Server,
+    https: Option<Https>,
 }
 
 impl Server {
@@ -57,7 +58,9 @@ impl Server {
                 host: address.ip().to_string(),
             });
         }
-        let idp = web::Data::new(Idp::new(&settings.idp, address.port())?);
+        let is_https = settings.idp.tls || settings.server.tls.cert_path.is_some();
+        let scheme = if is_https { "https" } else { "http" };
+        let idp = web::Data::new(Idp::new(&settings.idp, scheme, address.port())?);
         let app = move || {
             App::new()
                 .app_data(idp.clone())
@@ -75,24 +78,26 @@ impl Server {
         } else {
             serve::workers(&settings.server)
         };
-        let tls = if settings.idp.tls {
-            let files = tls::prepare(&settings.idp.state_dir)?;
+        let https = if settings.idp.tls {
+            let files = local_tls::prepare(&settings.idp.state_dir)?;
             log::info!(
                 "serving HTTPS; trust the certificate authority in {}",
                 files.ca.display()
             );
-            Some(Arc::new(tls::server_config(&files)?))
+            let mut own = settings.clone();
+            own.server.tls = files.settings();
+            Https::start(&own, &settings.idp.host, &HttpsRole::Emulator)?
         } else {
-            None
+            Https::start(settings, &settings.idp.host, &HttpsRole::Emulator)?
         };
         let options = Options {
             name: "serve-idp",
             workers,
             settings: &settings.server,
-            tls,
+            tls: https.as_ref().map(Https::tls),
         };
         let http = serve::server::listen(listener, &options, app).map_err(StartError::Socket)?;
-        Ok(Self { http })
+        Ok(Self { http, https })
     }
 
     /// The port that it listens on.
@@ -115,7 +120,11 @@ impl Server {
     /// # Errors
     /// When the sockets fail.
     pub async fn run(self) -> io::Result<()> {
-        self.http.run().await
+        let Self { http, https } = self;
+        match https {
+            Some(https) => https.serve(http).await,
+            None => http.run().await,
+        }
     }
 }
 

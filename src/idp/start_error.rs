@@ -1,7 +1,7 @@
 use std::{borrow::Cow, io};
 
-use super::{registrations::RegistrationError, signing_keys::KeyError, tls::TlsError};
-use crate::{hint::Hint, serve::ListenError};
+use super::{registrations::RegistrationError, signing_keys::KeyError, tls::LocalTlsError};
+use crate::{hint::Hint, serve::ListenError, tls::TlsError};
 
 /// Why the emulator did not start.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +28,9 @@ pub enum StartError {
     /// A page's template is broken.
     #[error("a page template of the identity provider is broken: {0}")]
     Template(#[from] tera::Error),
+    /// No certificate for localhost can be created.
+    #[error(transparent)]
+    LocalTls(#[from] LocalTlsError),
     /// HTTPS cannot be set up.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -40,6 +43,7 @@ impl Hint for StartError {
     fn hint(&self) -> Option<Cow<'_, str>> {
         match self {
             Self::Listen(error) => error.hint("idp.port").map(Cow::Owned),
+            Self::Tls(error) => error.hint(),
             _ => None,
         }
     }

@@ -32,12 +32,11 @@ pub struct Idp {
 }
 
 impl Idp {
-    /// Loads the registrations and the signing keys. `port` is the one that the emulator listens on.
+    /// Loads the registrations and the signing keys. `scheme` and `port` are those of the emulator.
     ///
     /// # Errors
     /// See [`StartError`].
-    pub fn new(settings: &IdpSettings, port: u16) -> Result<Self, StartError> {
-        let scheme = if settings.tls { "https" } else { "http" };
+    pub fn new(settings: &IdpSettings, scheme: &str, port: u16) -> Result<Self, StartError> {
         let browser_url = format!("{scheme}://localhost:{port}");
         let server_url = match &settings.server_url {
             Some(url) => url.as_str().trim_end_matches('/').to_owned(),
@@ -49,7 +48,7 @@ impl Idp {
             clock: Data::new(Clock::default()),
             registrations: Data::new(Registrations::load(settings)?),
             signing_keys: Data::new(KeyRing::load(settings.signing_keys_file.clone())?),
-            sessions: Sessions::new(settings.tls),
+            sessions: Sessions::new(scheme == "https"),
             grants: Grants::new(),
             assertions_seen: ExpiringMap::new(MOST_ASSERTIONS),
             faults: Data::new(FaultInjector::default()),

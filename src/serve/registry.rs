@@ -24,7 +24,7 @@ pub use self::{
     limits::Limits,
 };
 use self::{connections::Connections, limits::PROBE_RESERVE};
-use super::{Source, TrustedProxies, byte_budget::ByteBudget, descriptors};
+use super::{Source, TrustedProxies, byte_budget::ByteBudget, descriptors, tls::Tls};
 use crate::{
     config::ServerSettings,
     loopback::is_loopback_address,
@@ -57,6 +57,7 @@ pub struct Registry {
     /// Milliseconds since the start, never 0.
     clock: AtomicU64,
     is_draining: AtomicBool,
+    tls: Option<Tls>,
     /// Bytes of bodies and unfinished heads that are being received.
     pub received: Arc<ByteBudget>,
     /// Bytes of large responses that are being sent.
@@ -70,6 +71,8 @@ pub struct ConnectionGuard {
     pub state: Arc<ConnectionState>,
     /// The registry with the entry.
     pub registry: Arc<Registry>,
+    /// Whether the client lacks the certificate that the server requires of all but probes.
+    pub may_only_probe: bool,
     id: u64,
 }
 
@@ -78,7 +81,12 @@ impl Registry {
     ///
     /// # Errors
     /// When the system starts no thread.
-    pub fn start(role: &'static str, settings: &ServerSettings, limits: Limits) -> std::io::Result<Arc<Self>> {
+    pub fn start(
+        role: &'static str,
+        settings: &ServerSettings,
+        limits: Limits,
+        tls: Option<Tls>,
+    ) -> std::io::Result<Arc<Self>> {
         let mib = |mib: usize| mib.saturating_mul(1024 * 1024);
         let registry = Arc::new_cyclic(|registry: &Weak<Self>| Self {
             role,
@@ -91,6 +99,7 @@ impl Registry {
             connections: Mutex::default(),
             clock: AtomicU64::new(1),
             is_draining: AtomicBool::new(false),
+            tls,
             received: Arc::new(ByteBudget::new(
                 mib(settings.request_mib),
                 mib(settings.request_mib_per_address),
@@ -115,6 +124,16 @@ impl Registry {
     /// Whether the server is about to stop.
     pub fn is_draining(&self) -> bool {
         self.is_draining.load(Ordering::Relaxed)
+    }
+
+    /// Whether clients can trust the server's certificate, if it speaks TLS.
+    pub fn has_certificate(&self) -> bool {
+        self.tls.as_ref().is_none_or(Tls::is_ready)
+    }
+
+    /// The TLS configuration; `None` for plain HTTP.
+    pub fn tls(&self) -> Option<&Tls> {
+        self.tls.as_ref()
     }
 
     /// The client that a request counts for: the one that a trusted proxy names, or the peer.
@@ -147,6 +166,7 @@ impl Registry {
         Some(ConnectionGuard {
             state,
             registry: Arc::clone(self),
+            may_only_probe: false,
             id,
         })
     }
@@ -240,7 +260,7 @@ mod tests {
             max_connections_per_address: per_source,
             ..ServerSettings::default()
         };
-        Registry::start("test", &settings, Limits::new(&settings)).expect("a registry")
+        Registry::start("test", &settings, Limits::new(&settings), None).expect("a registry")
     }
 
     fn peer(last: u8) -> Option<IpAddr> {

@@ -19,6 +19,8 @@ const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
 pub enum RequestError {
     /// 408: the body did not arrive within `server.body_seconds`.
     BodyTimeout,
+    /// 403: the server requires a client certificate, and the client has none.
+    ClientCertificateRequired,
     /// 415: `Content-Encoding` says that the body is compressed.
     ContentEncoding,
     /// 400: the `Host` header is not a valid host.
@@ -32,6 +34,7 @@ pub enum RequestError {
 impl RequestError {
     stable_codes! {
         Self::BodyTimeout => "body_timeout",
+        Self::ClientCertificateRequired => "client_certificate_required",
         Self::ContentEncoding => "unsupported_content_encoding",
         Self::InvalidHost => "invalid_host",
         Self::Overloaded => "overloaded",
@@ -42,6 +45,9 @@ impl RequestError {
     pub fn detail(self) -> &'static str {
         match self {
             Self::BodyTimeout => "the body of the request did not arrive in time",
+            Self::ClientCertificateRequired => {
+                "this server serves only clients with a TLS certificate from one of its CAs"
+            }
             Self::ContentEncoding => {
                 "send the body uncompressed: this server accepts no Content-Encoding except identity"
             }
@@ -56,7 +62,7 @@ impl RequestError {
         match self {
             // RFC 9110 §12.5.3: in a response, it names the codings that the server accepts.
             Self::ContentEncoding => vec![(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"))],
-            Self::BodyTimeout | Self::InvalidHost => Vec::new(),
+            Self::BodyTimeout | Self::ClientCertificateRequired | Self::InvalidHost => Vec::new(),
             Self::Overloaded | Self::TooManyConnections => vec![(header::RETRY_AFTER, RETRY_AFTER)],
         }
     }
@@ -66,6 +72,7 @@ impl ResponseError for RequestError {
     fn status_code(&self) -> StatusCode {
         match self {
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::ClientCertificateRequired => StatusCode::FORBIDDEN,
             Self::ContentEncoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::InvalidHost => StatusCode::BAD_REQUEST,
             Self::Overloaded | Self::TooManyConnections => StatusCode::SERVICE_UNAVAILABLE,

@@ -60,6 +60,9 @@ fn check_request(request: &ServiceRequest, data: Option<&ConnectionData>) -> Res
     if data.is_some_and(|data| data.guard.state.is_reserve) && !is_probe(request.path()) {
         return Err(RequestError::TooManyConnections);
     }
+    if data.is_some_and(|data| data.guard.may_only_probe) && !is_probe(request.path()) {
+        return Err(RequestError::ClientCertificateRequired);
+    }
     if !has_valid_host(request) {
         return Err(RequestError::InvalidHost);
     }
@@ -75,16 +78,20 @@ fn server_response(request: &ServiceRequest, data: Option<&ConnectionData>) -> O
     if request.path() == "*" && request.method() == Method::OPTIONS {
         return Some(HttpResponse::NoContent().insert_header((ALLOW, METHODS)).finish());
     }
-    let is_draining = data.is_some_and(|data| data.guard.registry.is_draining());
-    if is_draining && matches!(request.path(), "/health" | "/health/ready") {
-        let body = json!({ "status": "unavailable", "reason": "stopping" });
-        return Some(
-            HttpResponse::build(StatusCode::SERVICE_UNAVAILABLE)
-                .insert_header((RETRY_AFTER, 5))
-                .json(body),
-        );
+    if !matches!(request.path(), "/health" | "/health/ready") {
+        return None;
     }
-    None
+    let registry = &data?.guard.registry;
+    let reason = match (registry.is_draining(), registry.has_certificate()) {
+        (true, _) => "stopping",
+        (false, false) => "no_certificate",
+        (false, true) => return None,
+    };
+    Some(
+        HttpResponse::build(StatusCode::SERVICE_UNAVAILABLE)
+            .insert_header((RETRY_AFTER, 5))
+            .json(json!({ "status": "unavailable", "reason": reason })),
+    )
 }
 
 /// Replaces the response with an error when the body of the request could not be read, or the response is over budget.

@@ -18,18 +18,18 @@ use actix_web::{
     Error,
     body::MessageBody,
     dev::{self, AppConfig, ServerHandle},
-    rt::time::timeout,
 };
 use tokio::net::{TcpStream, UnixStream};
-use tokio_rustls::{TlsAcceptor, rustls::ServerConfig};
 
 use super::{
     connection::Connection,
     descriptors,
     gate::GateFactory,
+    handshake,
     listen::{ListenAddress, Listener, Listeners},
     registry::{Limits, Registry},
     socket::{self, Socket},
+    tls::Tls,
     unix_socket::SocketFile,
 };
 use crate::config::ServerSettings;
@@ -49,7 +49,7 @@ pub struct Options<'s> {
     /// Limits and timeouts.
     pub settings: &'s ServerSettings,
     /// HTTPS; plain HTTP without it. Unix sockets always have plain HTTP.
-    pub tls: Option<Arc<ServerConfig>>,
+    pub tls: Option<Tls>,
 }
 
 /// A server that listens and is not running yet.
@@ -174,17 +174,15 @@ where
         .map(Listener::address)
         .collect::<io::Result<Vec<_>>>()?;
     let per_worker = limits.per_worker(workers);
-    let registry = Registry::start(role(name), settings, limits)?;
+    let registry = Registry::start(role(name), settings, limits, tls.clone())?;
     let &ServerSettings {
         head_timeout,
         body_timeout,
         send_timeout,
         ..
     } = settings;
-    let tls = tls.clone().map(TlsAcceptor::from);
     let acceptor = Acceptor {
         registry: Arc::clone(&registry),
-        tls,
         head_timeout,
         send_timeout,
     };
@@ -249,7 +247,6 @@ fn role(name: &'static str) -> &'static str {
 #[derive(Clone)]
 struct Acceptor {
     registry: Arc<Registry>,
-    tls: Option<TlsAcceptor>,
     head_timeout: Duration,
     send_timeout: Duration,
 }
@@ -264,15 +261,14 @@ impl Incoming for TcpStream {
     async fn accept(self, acceptor: &Acceptor) -> Option<Accepted> {
         // Fails when the client has already disconnected.
         let peer = self.peer_addr().ok()?;
-        let guard = acceptor.registry.admit(Some(peer.ip()))?;
+        let mut guard = acceptor.registry.admit(Some(peer.ip()))?;
         socket::set_options(&self, acceptor.send_timeout).ok()?;
-        let socket = match &acceptor.tls {
+        let registry = Arc::clone(&acceptor.registry);
+        let socket = match registry.tls() {
             None => Socket::Plain(self),
             Some(tls) => {
-                let accepted = timeout(acceptor.head_timeout, tls.accept(self)).await.ok()?;
-                Socket::Tls(Box::new(
-                    accepted.inspect_err(|error| log_tls_error(peer.ip(), error)).ok()?,
-                ))
+                let accepted = handshake::accept(tls, self, Some(peer.ip()), &mut guard, acceptor.head_timeout);
+                Socket::Tls(Box::new(accepted.await?))
             }
         };
         Some((Connection::new(socket, guard, Some(peer.ip())), Some(peer)))
@@ -369,11 +365,6 @@ fn log_dispatch_error(peer: Option<IpAddr>, error: &DispatchError) {
         }
         error => log::error!(client = client; "connection ended: {error}"),
     }
-}
-
-fn log_tls_error(peer: IpAddr, error: &io::Error) {
-    let client = peer.to_string();
-    log::info!(target: "blogctl::access", client = client.as_str(); "TLS handshake failed: {error}");
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use super::{
     sign_in::return_path::ReturnPath,
     start_error::{SettingError, StartError},
 };
-use crate::config::ClientSettings;
+use crate::config::Settings;
 
 /// Where browsers find the site, and where Entra ID sends them back to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,9 +22,9 @@ impl Addresses {
     ///
     /// # Errors
     /// When an address cannot be that of a site.
-    pub fn from_settings(settings: &ClientSettings, port: u16) -> Result<Self, StartError> {
+    pub fn from_settings(settings: &Settings, port: u16) -> Result<Self, StartError> {
         let public_url = public_url(settings, port)?;
-        let redirect_uri = match &settings.redirect_uri {
+        let redirect_uri = match &settings.client.redirect_uri {
             Some(uri) => uri.clone(),
             None => public_url.join("callback").map_err(|_| not_a_base(&public_url))?,
         };
@@ -41,13 +41,15 @@ impl Addresses {
     }
 }
 
-/// `client.public_url`, else the origin of `client.redirect_uri`, else `http://localhost:{port}`; ends with a slash.
-fn public_url(settings: &ClientSettings, port: u16) -> Result<Url, StartError> {
-    let mut url = match (&settings.public_url, &settings.redirect_uri) {
+/// `client.public_url`, else the origin of `client.redirect_uri`, else this machine at `port`; ends with a slash.
+fn public_url(settings: &Settings, port: u16) -> Result<Url, StartError> {
+    let client = &settings.client;
+    let mut url = match (&client.public_url, &client.redirect_uri) {
         (Some(url), _) => url.clone(),
         (None, Some(uri)) => uri.join("/").map_err(|_| not_a_base(uri))?,
         (None, None) => {
-            let local = format!("http://localhost:{port}/");
+            let scheme = if settings.server.tls.is_on() { "https" } else { "http" };
+            let local = format!("{scheme}://localhost:{port}/");
             Url::parse(&local).map_err(|_| StartError::Header(local))?
         }
     };
@@ -71,13 +73,19 @@ fn not_a_base(url: &Url) -> StartError {
 mod tests {
     use super::*;
 
-    fn settings(public_url: Option<&str>, redirect_uri: Option<&str>) -> ClientSettings {
+    fn settings(public_url: Option<&str>, redirect_uri: Option<&str>) -> Settings {
         let parse = |text: &str| Url::parse(text).unwrap();
-        ClientSettings {
-            public_url: public_url.map(parse),
-            redirect_uri: redirect_uri.map(parse),
-            ..ClientSettings::default()
-        }
+        let mut settings = Settings::default();
+        settings.client.public_url = public_url.map(parse);
+        settings.client.redirect_uri = redirect_uri.map(parse);
+        settings
+    }
+
+    #[test]
+    fn a_site_on_this_machine_with_a_certificate_is_https() {
+        let mut settings = settings(None, None);
+        settings.server.tls.cert_path = Some("server.pem".into());
+        assert_eq!(public_url(&settings, 5123).unwrap().as_str(), "https://localhost:5123/");
     }
 
     #[test]

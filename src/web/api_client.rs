@@ -22,6 +22,7 @@ use crate::{
     entra::{ClaimsChallenge, confidential_client::SignInError},
     outbound::PropagateTrace,
     serve::request_id,
+    tls::ApiAgent,
 };
 use response::ApiResponse;
 pub use response::Forbidden;
@@ -126,7 +127,7 @@ impl From<TokenError> for ApiError {
 
 /// The API at one address.
 pub struct ApiClient {
-    agent: ureq::Agent,
+    agent: ApiAgent,
     base: String,
     tokens: Arc<AccessTokens>,
     pools: Arc<BlockingPools>,
@@ -178,7 +179,7 @@ pub struct Correlation {
 
 impl ApiClient {
     /// A client for the API at `base`. The timeout of `agent` limits each request.
-    pub fn new(agent: ureq::Agent, base: &Url, tokens: Arc<AccessTokens>, pools: Arc<BlockingPools>) -> Self {
+    pub fn new(agent: ApiAgent, base: &Url, tokens: Arc<AccessTokens>, pools: Arc<BlockingPools>) -> Self {
         Self {
             agent,
             base: base.as_str().trim_end_matches('/').to_owned(),
@@ -202,7 +203,7 @@ impl ApiClient {
 
     /// Whether the API answers, and not another program at its address. Blocks.
     pub fn is_alive(&self) -> bool {
-        let response = self.agent.get(format!("{}/health/live", self.base)).call();
+        let response = self.agent.get().get(format!("{}/health/live", self.base)).call();
         response.is_ok_and(|response| {
             let content_type = response
                 .headers()
@@ -252,8 +253,8 @@ impl ApiClient {
             Some(json) => request
                 .header("Content-Type", "application/json")
                 .body(json)
-                .map(|r| self.agent.run(r)),
-            None => request.body(()).map(|r| self.agent.run(r)),
+                .map(|r| self.agent.get().run(r)),
+            None => request.body(()).map(|r| self.agent.get().run(r)),
         };
         let response = sent
             .map_err(|error| ApiError::Unreachable(error.to_string()))?

@@ -7,6 +7,7 @@ use actix_web::http::header::{
 };
 
 use super::{addresses::Addresses, paths};
+use crate::loopback::is_loopback;
 
 const ALWAYS: [(HeaderName, &str); 7] = [
     (X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -31,11 +32,12 @@ pub struct SecurityHeaders {
 }
 
 impl SecurityHeaders {
-    /// The headers of a site at these addresses, whose users sign out at these origins of the authority.
+    /// The headers of a site at these addresses, whose users sign out at these origins of the authority, and whose browsers
+    /// remember for `hsts_seconds` to use HTTPS only.
     ///
     /// # Errors
     /// When the authority's origin does not fit into a header, which cannot happen with a parsed URL.
-    pub fn new(addresses: &Addresses, authority: &[String]) -> Result<Self, InvalidHeaderValue> {
+    pub fn new(addresses: &Addresses, authority: &[String], hsts_seconds: u32) -> Result<Self, InvalidHeaderValue> {
         let authority = authority.join(" ");
         let mut headers: Vec<_> = ALWAYS
             .into_iter()
@@ -44,8 +46,11 @@ impl SecurityHeaders {
         headers.push((CONTENT_SECURITY_POLICY, HeaderValue::from_str(&policy(&authority))?));
         let framed_policy =
             format!("default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors {authority}");
-        if addresses.public_url.scheme() == "https" {
-            headers.push((STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000")));
+        let public_url = &addresses.public_url;
+        // Browsers would apply it to every port of localhost.
+        if public_url.scheme() == "https" && !is_loopback(public_url) && hsts_seconds > 0 {
+            let value = HeaderValue::from_str(&format!("max-age={hsts_seconds}"))?;
+            headers.push((STRICT_TRANSPORT_SECURITY, value));
         }
         Ok(Self {
             headers,
@@ -89,21 +94,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_site_on_https_asks_for_https_for_ever() {
+    fn only_a_public_site_on_https_tells_browsers_to_stay_there() {
         let authority = ["https://login.microsoftonline.com".to_owned()];
-        let has_hsts = |url: &str| {
+        let hsts = |url: &str, seconds| {
             let addresses = Addresses {
                 public_url: Url::parse(url).unwrap(),
                 redirect_uri: Url::parse(url).unwrap(),
             };
-            let headers = SecurityHeaders::new(&addresses, &authority).unwrap();
+            let headers = SecurityHeaders::new(&addresses, &authority, seconds).unwrap();
             headers
                 .headers
                 .iter()
-                .any(|(name, _)| name == STRICT_TRANSPORT_SECURITY)
+                .find(|(name, _)| name == STRICT_TRANSPORT_SECURITY)
+                .map(|(_, value)| value.to_str().unwrap().to_owned())
         };
-        assert!(has_hsts("https://blog.example.com/"));
-        assert!(!has_hsts("http://localhost:5000/"));
+        assert_eq!(hsts("https://blog.example.com/", 300).as_deref(), Some("max-age=300"));
+        assert_eq!(hsts("https://blog.example.com/", 0), None);
+        assert_eq!(hsts("https://localhost:5000/", 300), None);
+        assert_eq!(hsts("http://localhost:5000/", 300), None);
     }
 
     #[test]

@@ -24,6 +24,7 @@ use crate::{
         request_guard, request_id,
     },
     telemetry::Telemetry,
+    tls::{Https, HttpsRole, ServedCertificate},
 };
 
 /// `service.name` of the spans, unless the settings have another one.
@@ -32,6 +33,7 @@ const SERVICE: &str = "blogctl-client";
 /// A server that listens, but does not serve yet.
 pub struct Server {
     http: serve::Server,
+    https: Option<Https>,
     watch: CertificateWatch,
     telemetry: Telemetry,
     client: Arc<ConfidentialClient>,
@@ -75,6 +77,8 @@ impl Server {
             log::warn!("{public_url} is plain http: an attacker on the network path can take over sessions");
         }
         log::info!("the site authenticates with {}", state.client.credential().name());
+        let role = HttpsRole::Site(public_url.clone());
+        let https = Https::start(settings, &settings.client.host, &role)?;
         let client = Arc::clone(&state.client);
         let watch = CertificateWatch::start(client, &settings.client).map_err(StartError::Threads)?;
         let telemetry = Telemetry::start(&settings.telemetry, settings.entra.ca_file.as_deref(), SERVICE)?;
@@ -99,7 +103,7 @@ impl Server {
             name: "serve-client",
             workers: serve::workers(&settings.server),
             settings: &settings.server,
-            tls: None,
+            tls: https.as_ref().map(Https::tls),
         };
         let http = serve::server::listen(listeners, &options, application).map_err(StartError::Socket)?;
         exposure::warn(
@@ -110,6 +114,7 @@ impl Server {
         );
         Ok(Self {
             http,
+            https,
             watch,
             telemetry,
             client,
@@ -126,6 +131,16 @@ impl Server {
     /// The port that the site listens on; 0 if it listens on Unix sockets only.
     pub fn port(&self) -> u16 {
         self.http.port()
+    }
+
+    /// The port for plain HTTP, if `server.tls.redirect_port` is set.
+    pub fn plain_http_port(&self) -> Option<u16> {
+        self.https.as_ref().and_then(Https::plain_http_port)
+    }
+
+    /// The certificate of HTTPS, if the site speaks it.
+    pub fn served_certificate(&self) -> Option<ServedCertificate> {
+        self.https.as_ref().map(Https::served_certificate)
     }
 
     /// A handle that stops the server from another task.
@@ -145,6 +160,7 @@ impl Server {
     pub async fn run(self) -> io::Result<()> {
         let Self {
             http,
+            https,
             watch,
             telemetry,
             client,
@@ -153,7 +169,10 @@ impl Server {
         } = self;
         audit.record_start(fingerprint);
         client.record_credential_in_use();
-        let served = http.run().await;
+        let served = match https {
+            Some(https) => https.serve(http).await,
+            None => http.run().await,
+        };
         drop(watch);
         let close = move || {
             audit.record_stop();

@@ -7,9 +7,9 @@ use crate::{
     audit::AuditError,
     entra::{ProviderError, confidential_client::SignInError},
     hint::Hint,
-    outbound::OutboundError,
     serve::ListenError,
     telemetry::TelemetryError,
+    tls::TlsError,
 };
 
 /// Why the site does not start.
@@ -19,6 +19,9 @@ pub enum StartError {
     /// It cannot listen.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// HTTPS cannot be set up.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// It listens on a Unix socket only, so that no port suggests how browsers reach it.
     #[error(
         "the site listens on a Unix socket, and neither client.public_url nor client.redirect_uri says how browsers reach it"
@@ -33,9 +36,6 @@ pub enum StartError {
     /// The Entra ID client cannot be created, because its certificate cannot be used.
     #[error(transparent)]
     Client(#[from] SignInError),
-    /// The CA file for requests to the API cannot be used.
-    #[error(transparent)]
-    Outbound(#[from] OutboundError),
     /// Spans cannot be sent.
     #[error(transparent)]
     Telemetry(#[from] TelemetryError),
@@ -64,6 +64,7 @@ impl StartError {
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::Listen(error) => return error.hint("client.port"),
+            Self::Tls(error) => return Hint::hint(error).map(Cow::into_owned),
             Self::NoPublicUrl => {
                 "set client.public_url to the address of the reverse proxy, such as https://blog.example.com"
             }
@@ -73,7 +74,7 @@ impl StartError {
             Self::Audit(error) => return Hint::hint(error).map(Cow::into_owned),
             Self::Client(SignInError::Credential(error)) => return Some(error.hint()),
             Self::Provider(_) | Self::Client(_) => "see entra.tenant_id, entra.authority_host and entra.ca_file",
-            Self::Outbound(_) | Self::Telemetry(_) => {
+            Self::Telemetry(_) => {
                 "entra.ca_file is a PEM file with the certificates to trust in addition to the system's"
             }
             Self::Redis(_) => "see redis.url and redis.ca_file, a PEM file with the certificates to trust",

@@ -30,8 +30,8 @@ use crate::{
     config::{A_REDIRECT_PATH, Role, Settings, redirect_path},
     entra::{ConfidentialClient, Provider},
     guid,
-    outbound::{self, Target},
     serve::{RequestAudit, TrustedProxies},
+    tls::ApiAgent,
 };
 
 /// Fewest characters of `client.cookie_key`: key derivation needs 32 bytes.
@@ -78,10 +78,14 @@ impl AppState {
             return Err(StartError::Settings(errors));
         }
         let audit = AuditLog::start(&settings.audit, Role::Client)?;
-        let addresses = Addresses::from_settings(client_settings, port)?;
+        let addresses = Addresses::from_settings(settings, port)?;
         let provider = Arc::new(Provider::new(&settings.entra)?);
-        let security_headers = SecurityHeaders::new(&addresses, &provider.authority().browser_origins())
-            .map_err(|error| StartError::Header(error.to_string()))?;
+        let security_headers = SecurityHeaders::new(
+            &addresses,
+            &provider.authority().browser_origins(),
+            settings.server.tls.hsts_seconds,
+        )
+        .map_err(|error| StartError::Header(error.to_string()))?;
         let client = ConfidentialClient::new(Arc::clone(&provider), settings, addresses.redirect_uri.clone())?;
         let client = Arc::new(client.with_audit(audit.clone()));
         let pools = Arc::new(BlockingPools::new().map_err(StartError::Threads)?);
@@ -104,11 +108,7 @@ impl AppState {
         ));
         let drafts = Drafts::new(client_settings.session_max, redis, executor.clone());
 
-        let agent = outbound::agent(
-            Target::Api,
-            client_settings.api_timeout,
-            settings.entra.ca_file.as_deref(),
-        )?;
+        let agent = ApiAgent::start(settings)?;
         let api = Arc::new(ApiClient::new(
             agent,
             &client_settings.api_base_url,

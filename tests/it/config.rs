@@ -3,6 +3,7 @@
 mod credentials;
 mod files;
 mod names;
+mod tls;
 mod values;
 
 use std::fs;

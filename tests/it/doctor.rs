@@ -5,6 +5,7 @@ mod credentials;
 mod databases;
 mod production;
 mod services;
+mod tls;
 mod token;
 
 use std::{collections::BTreeSet, fs, net::TcpListener};

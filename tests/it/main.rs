@@ -35,6 +35,7 @@ mod secrets;
 mod seed;
 mod settings_files;
 mod support;
+mod tls;
 mod token;
 mod traces;
 mod web;

@@ -155,7 +155,7 @@ fn sources(folder: &Path, layer: &str, setting: &str, value: &str) -> Sources {
     for file in [".env", "blog.toml"] {
         let _ = std::fs::remove_file(folder.join(file));
     }
-    let (section, key) = setting.split_once('.').expect("a section");
+    let (section, key) = setting.rsplit_once('.').expect("a section");
     match layer {
         "environment" => sources.environment.push((variable_of(setting).into(), value.into())),
         ".env" => {

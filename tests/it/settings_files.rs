@@ -112,7 +112,7 @@ fn block(setting: &Declaration, entry: &Entry) -> String {
         let _ = write!(about, " [{}]", names.join(", "));
     }
     let value = example(setting, entry).unwrap_or_else(|| {
-        let (_, key) = setting.name.split_once('.').expect("a section");
+        let (_, key) = setting.name.rsplit_once('.').expect("a section");
         format!("{key} = {}", as_toml(&entry.default))
     });
     let mut text = comment(&about);

@@ -32,6 +32,7 @@ Examples:
   blogctl cert new --cn 'Blog web site' --san blog.example.com --days 180 --bits 3072
   blogctl cert new --pfx --passphrase-file passphrase.txt
   blogctl cert new --csr --cn blog.example.com --san blog.example.com")]
+#[expect(clippy::struct_excessive_bools, reason = "each one is a flag")]
 pub(super) struct New {
     /// Common name of the subject, by which people recognise the certificate
     #[arg(long, value_name = "NAME", default_value = "blogctl", value_parser = common_name)]

@@ -230,7 +230,7 @@ fn candidate_client(settings: &Settings, candidate: CertificateSettings) -> anyh
     let mut settings = settings.clone();
     settings.client.credential.clear();
     settings.client.certificate = candidate;
-    let addresses = Addresses::from_settings(&settings.client, settings.client.port)?;
+    let addresses = Addresses::from_settings(&settings, settings.client.port)?;
     let provider = Arc::new(Provider::new(&settings.entra)?);
     match ConfidentialClient::new(provider, &settings, addresses.redirect_uri) {
         Ok(client) => Ok(client),

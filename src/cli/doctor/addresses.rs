@@ -20,7 +20,7 @@ pub fn check() -> Check {
 
 fn run(context: &DoctorContext) -> Vec<CheckResult> {
     let client = &context.settings.client;
-    let addresses = match Addresses::from_settings(client, client.port) {
+    let addresses = match Addresses::from_settings(&context.settings, client.port) {
         Ok(addresses) => addresses,
         Err(error) => {
             return vec![CheckResult::failed(

@@ -14,8 +14,11 @@ use crate::{
     cli::serving::url,
     config::Settings,
     entra::{Authority, access_token::api_names},
-    guid, outbound,
+    guid,
+    hint::Hint as _,
+    outbound,
     probe::{self, Target},
+    tls::ApiAgent,
 };
 
 /// Longest wait for a response over a Unix socket.
@@ -73,21 +76,21 @@ fn run(context: &DoctorContext) -> Vec<CheckResult> {
         } else {
             &api.host
         };
-        url("http", host, api.port)
+        let scheme = if context.settings.server.tls.is_on() {
+            "https"
+        } else {
+            "http"
+        };
+        url(scheme, host, api.port)
     };
     let base = base.trim_end_matches('/');
-    let agent = outbound::agent(
-        outbound::Target::Api,
-        context.settings.client.api_timeout,
-        context.settings.entra.ca_file.as_deref(),
-    );
+    let agent = ApiAgent::once(&context.settings);
     let answers = match agent {
         Ok(agent) => check_responses(context, &ApiConnection::Url(agent, base.to_owned())),
-        Err(error) => vec![CheckResult::failed(
-            error.to_string(),
-            "a PEM file of certificates",
-            "correct entra.ca_file",
-        )],
+        Err(error) => {
+            let hint = error.hint().unwrap_or_default().into_owned();
+            vec![CheckResult::failed(error.to_string(), "usable files", hint)]
+        }
     };
     contradiction.into_iter().chain(answers).collect()
 }

@@ -70,7 +70,7 @@ fn proofs(context: &DoctorContext) -> Result<Vec<Proof>, ProviderError> {
     let settings = &context.settings.client;
     let provider = Arc::new(Provider::new(&context.settings.entra)?);
     // Not sent in this request. If the redirect URI cannot be determined, the check of addresses reports that.
-    let redirect_uri = Addresses::from_settings(settings, settings.port)
+    let redirect_uri = Addresses::from_settings(&context.settings, settings.port)
         .map_or_else(|_| settings.api_base_url.clone(), |addresses| addresses.redirect_uri);
     // One timeout for the token endpoint, and one for a vault that signs.
     let deadline = Instant::now() + context.timeout * 2;

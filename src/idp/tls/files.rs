@@ -13,7 +13,7 @@ use rcgen::{
     date_time_ymd,
 };
 
-use super::{TlsError, TlsFiles};
+use super::{LocalTlsError, TlsFiles};
 use crate::atomic_file::{self, Access};
 
 const CA_DAYS: u64 = 10 * 365;
@@ -25,9 +25,9 @@ const RENEW_DAYS: u32 = 30;
 ///
 /// # Errors
 /// When the folder cannot be used, or no certificate can be created.
-pub fn prepare(folder: &Path) -> Result<TlsFiles, TlsError> {
+pub fn prepare(folder: &Path) -> Result<TlsFiles, LocalTlsError> {
     let files = TlsFiles::in_folder(folder);
-    let folder_error = |source| TlsError::File {
+    let folder_error = |source| LocalTlsError::File {
         path: folder.to_owned(),
         source,
     };
@@ -43,7 +43,7 @@ pub fn prepare(folder: &Path) -> Result<TlsFiles, TlsError> {
         write(&files.ca, &certificate.pem(), Access::Everyone)?;
     }
     if !is_valid_for_a_while(&files.certificate)? || !files.key.exists() || !is_signed_by_ca(&files)? {
-        let ca_key = KeyPair::from_pem(&read(&files.ca_key)?).map_err(|error| TlsError::Damaged {
+        let ca_key = KeyPair::from_pem(&read(&files.ca_key)?).map_err(|error| LocalTlsError::Damaged {
             path: files.ca_key.clone(),
             reason: error.to_string(),
         })?;
@@ -91,7 +91,7 @@ fn set_validity(params: &mut CertificateParams, days: u64) {
 }
 
 /// Whether there is a certificate that is valid for more than [`RENEW_DAYS`].
-fn is_valid_for_a_while(path: &Path) -> Result<bool, TlsError> {
+fn is_valid_for_a_while(path: &Path) -> Result<bool, LocalTlsError> {
     if !path.exists() {
         return Ok(false);
     }
@@ -100,7 +100,7 @@ fn is_valid_for_a_while(path: &Path) -> Result<bool, TlsError> {
     Ok(certificate.not_after() > &*soon)
 }
 
-fn is_signed_by_ca(files: &TlsFiles) -> Result<bool, TlsError> {
+fn is_signed_by_ca(files: &TlsFiles) -> Result<bool, LocalTlsError> {
     let ca_key = certificate(&files.ca)?
         .public_key()
         .map_err(|error| damaged(&files.ca, &error))?;
@@ -109,27 +109,27 @@ fn is_signed_by_ca(files: &TlsFiles) -> Result<bool, TlsError> {
         .map_err(|error| damaged(&files.certificate, &error))
 }
 
-fn certificate(path: &Path) -> Result<X509, TlsError> {
+fn certificate(path: &Path) -> Result<X509, LocalTlsError> {
     X509::from_pem(read(path)?.as_bytes()).map_err(|error| damaged(path, &error))
 }
 
-fn damaged(path: &Path, reason: &impl ToString) -> TlsError {
-    TlsError::Damaged {
+fn damaged(path: &Path, reason: &impl ToString) -> LocalTlsError {
+    LocalTlsError::Damaged {
         path: path.to_owned(),
         reason: reason.to_string(),
     }
 }
 
-fn read(path: &Path) -> Result<String, TlsError> {
-    fs::read_to_string(path).map_err(|source| TlsError::File {
+fn read(path: &Path) -> Result<String, LocalTlsError> {
+    fs::read_to_string(path).map_err(|source| LocalTlsError::File {
         path: path.to_owned(),
         source,
     })
 }
 
 /// No reader sees half a file: see [`atomic_file`].
-fn write(path: &Path, text: &str, access: Access) -> Result<(), TlsError> {
-    atomic_file::replace(path, text.as_bytes(), access).map_err(|source| TlsError::File {
+fn write(path: &Path, text: &str, access: Access) -> Result<(), LocalTlsError> {
+    atomic_file::replace(path, text.as_bytes(), access).map_err(|source| LocalTlsError::File {
         path: path.to_owned(),
         source,
     })

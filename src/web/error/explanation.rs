@@ -153,6 +153,11 @@ impl Explanation {
                     "Check your connection, then go back and send the form again.",
                 );
             }
+            RequestError::ClientCertificateRequired => (
+                "403",
+                "This server needs a client certificate",
+                "Your browser sent no certificate that this server accepts.",
+            ),
             RequestError::ContentEncoding => (
                 "415",
                 "This site cannot read compressed forms",

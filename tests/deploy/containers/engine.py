@@ -155,9 +155,10 @@ without-limits = ["{HERE / "runtime"}"]
         for _ in range(2):
             self.try_run("podman", "rm", "--force", "--all", "--time", "0")
         self.try_run("podman", "network", "prune", "--force")
-        # Without root, files in images belong to other numbers of this account.
-        as_owner = [] if os.getuid() == 0 else ["podman", "unshare"]
-        subprocess.run([*as_owner, "rm", "-rf", "--one-file-system", str(self.storage)], env=self.environment, check=False)
+        if os.getuid() != 0:
+            # Some files belong to other numbers of this account.
+            files = [str(path) for path in self.work.iterdir()]
+            subprocess.run(["podman", "unshare", "rm", "-rf", "--one-file-system", *files], env=self.environment, check=False)
 
 
 def status_of(url, headers=None):

@@ -1,4 +1,4 @@
-//! Who decides whether a trace is recorded.
+//! Sampling: a trusted caller decides whether a trace is recorded, otherwise the ratio does.
 
 use blogctl::config::{Ratio, TelemetrySettings};
 

@@ -52,7 +52,7 @@ pub fn checks() -> Vec<Check> {
 
 fn https(context: &DoctorContext) -> Vec<CheckResult> {
     let client = &context.settings.client;
-    let Ok(Addresses { public_url, .. }) = Addresses::from_settings(client, client.port) else {
+    let Ok(Addresses { public_url, .. }) = Addresses::from_settings(&context.settings, client.port) else {
         return vec![CheckResult::skipped("needs Addresses, which did not succeed")];
     };
     let mut results = Vec::new();

@@ -3,10 +3,47 @@
 use chrono::{DateTime, Utc};
 use log::Level;
 
-use crate::certificate::CertificateDetails;
+use super::CertificateDetails;
+
+/// The kind of certificate that expires.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExpirySubject {
+    /// The client certificate, for Entra ID.
+    ClientCertificate,
+    /// The certificate that a server shows to browsers and clients.
+    ServerCertificate,
+    /// The certificate that the site shows to the API.
+    ApiClientCertificate,
+}
+
+impl ExpirySubject {
+    fn name(self) -> &'static str {
+        match self {
+            Self::ClientCertificate => "the certificate",
+            Self::ServerCertificate => "the TLS certificate of this server",
+            Self::ApiClientCertificate => "the site's TLS certificate for the API",
+        }
+    }
+
+    fn consequence(self) -> &'static str {
+        match self {
+            Self::ClientCertificate => "users cannot sign in",
+            Self::ServerCertificate => "browsers and clients reject it",
+            Self::ApiClientCertificate => "the API rejects the site",
+        }
+    }
+
+    fn page(self) -> &'static str {
+        match self {
+            Self::ClientCertificate => "docs/rotate-a-certificate.md",
+            Self::ServerCertificate | Self::ApiClientCertificate => "docs/tls.md",
+        }
+    }
+}
 
 /// Remembers the last warning.
-pub(super) struct ExpiryNotifier {
+pub struct ExpiryNotifier {
+    subject: ExpirySubject,
     /// Days before the expiry at which to warn, the smallest first.
     thresholds: Vec<i64>,
     /// SHA-256 of the certificate that the last warning was about, and its threshold.
@@ -20,17 +57,19 @@ enum Threshold {
 }
 
 impl ExpiryNotifier {
-    pub(super) fn new(warning_days: &[u32]) -> Self {
+    /// Warns when so many days are left, once each.
+    pub fn new(subject: ExpirySubject, warning_days: &[u32]) -> Self {
         let mut thresholds: Vec<i64> = warning_days.iter().copied().map(i64::from).collect();
         thresholds.sort_unstable();
         Self {
+            subject,
             thresholds,
             warned: None,
         }
     }
 
     /// The warning to log now, unless it was already logged for this certificate.
-    pub(super) fn next_warning(&mut self, details: &CertificateDetails, now: DateTime<Utc>) -> Option<(Level, String)> {
+    pub fn next_warning(&mut self, details: &CertificateDetails, now: DateTime<Utc>) -> Option<(Level, String)> {
         let threshold = self.threshold(details, now)?;
         let what = (details.thumbprints.sha256, threshold);
         if self.warned == Some(what) {
@@ -41,17 +80,16 @@ impl ExpiryNotifier {
             details.not_after.format("%Y-%m-%d %H:%M UTC"),
             details.relative_expiry(now),
         );
+        let (name, page) = (self.subject.name(), self.subject.page());
         Some(match threshold {
             Threshold::Expired => (
                 Level::Error,
                 format!(
-                    "the certificate expired {when} ({ends}): users cannot sign in; see docs/rotate-a-certificate.md"
+                    "{name} expired {when} ({ends}): {}; see {page}",
+                    self.subject.consequence()
                 ),
             ),
-            Threshold::Days(_) => (
-                Level::Warn,
-                format!("the certificate expires {when} ({ends}); see docs/rotate-a-certificate.md"),
-            ),
+            Threshold::Days(_) => (Level::Warn, format!("{name} expires {when} ({ends}); see {page}")),
         })
     }
 
@@ -93,7 +131,7 @@ mod tests {
     #[test]
     fn each_threshold_warns_once_and_the_expiry_at_its_first_second() {
         let certificate = certificate("site");
-        let mut notifier = ExpiryNotifier::new(&[30, 14, 7, 1]);
+        let mut notifier = ExpiryNotifier::new(ExpirySubject::ClientCertificate, &[30, 14, 7, 1]);
         let mut warning =
             |before_the_end: TimeDelta| notifier.next_warning(&certificate, certificate.not_after - before_the_end);
         for (before_the_end, expected) in [
@@ -128,7 +166,10 @@ mod tests {
 
     #[test]
     fn the_expiry_is_logged_without_any_threshold() {
-        let (certificate, mut notifier) = (certificate("site"), ExpiryNotifier::new(&[]));
+        let (certificate, mut notifier) = (
+            certificate("site"),
+            ExpiryNotifier::new(ExpirySubject::ClientCertificate, &[]),
+        );
         assert_eq!(notifier.next_warning(&certificate, certificate.not_after), None);
         assert!(
             notifier
@@ -140,7 +181,10 @@ mod tests {
     #[test]
     fn a_warning_about_one_certificate_does_not_suppress_one_about_the_next() {
         let (old, new) = (certificate("old"), certificate("new"));
-        let (mut notifier, now) = (ExpiryNotifier::new(&[30]), old.not_after - TimeDelta::days(9));
+        let (mut notifier, now) = (
+            ExpiryNotifier::new(ExpirySubject::ClientCertificate, &[30]),
+            old.not_after - TimeDelta::days(9),
+        );
         assert!(notifier.next_warning(&old, now).is_some());
         assert!(notifier.next_warning(&new, now).is_some(), "a new certificate");
         assert_eq!(notifier.next_warning(&new, now), None);

@@ -1,4 +1,4 @@
-//! Watches the folders of the certificate's files. The folders, not the files: an editor, `mv` and Kubernetes
+//! Watches the folders of the files. The folders, not the files: an editor, `mv` and Kubernetes
 //! (`..data`) replace a file by another one.
 
 use std::{
@@ -11,7 +11,6 @@ use std::{
 use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher as _};
 
 use super::Wake;
-use crate::config::{CertificateSettings, ClientSettings, CredentialSettings};
 
 /// The link that Kubernetes replaces when a mounted secret changes: the files are links through it.
 const MOUNTED_DATA: &str = "..data";
@@ -25,10 +24,8 @@ pub(super) struct WatchedFolders {
 }
 
 impl WatchedFolders {
-    /// The folders of the files in the settings. Nothing is watched yet. `wake` gets a message for each change of one
-    /// of the files.
-    pub(super) fn from_settings(settings: &ClientSettings, wake: Sender<Wake>) -> Self {
-        let files = files(settings);
+    /// The folders of these files. Nothing is watched yet. `wake` gets a message for each change of one of the files.
+    pub(super) fn new(files: &[PathBuf], wake: Sender<Wake>) -> Self {
         let wanted = files.iter().filter_map(|file| folder(file)).collect();
         let names: BTreeSet<OsString> = files
             .iter()
@@ -37,13 +34,13 @@ impl WatchedFolders {
             .collect();
         let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
             if event.is_ok_and(|event| concerns(&event, &names)) {
-                // Fails only while the site stops.
+                // Fails only while the watch ends.
                 let _ = wake.send(Wake::Changed);
             }
         });
         let watcher = watcher
             .inspect_err(|error| {
-                log::warn!("the certificate's files are not watched, but read each minute: {error}");
+                log::warn!("files are not watched, but read each minute: {error}");
             })
             .ok();
         Self {
@@ -74,25 +71,6 @@ impl WatchedFolders {
             }
         }
     }
-}
-
-/// All files that a certificate in a file consists of.
-fn files(settings: &ClientSettings) -> Vec<PathBuf> {
-    let of_entry = |entry| match entry {
-        CredentialSettings::File(CertificateSettings {
-            path,
-            key_path,
-            key_passphrase_file,
-            ..
-        }) => [path, key_path, key_passphrase_file],
-        _ => [None, None, None],
-    };
-    settings
-        .credentials()
-        .into_iter()
-        .flat_map(of_entry)
-        .flatten()
-        .collect()
 }
 
 fn folder(file: &Path) -> Option<PathBuf> {
@@ -132,19 +110,6 @@ mod tests {
 
     use super::*;
 
-    fn settings(path: &Path) -> ClientSettings {
-        let certificate = CertificateSettings {
-            path: Some(path.to_owned()),
-            key_path: Some("keys/client.key".into()),
-            key_passphrase_file: Some("secrets/passphrase".into()),
-            ..CertificateSettings::default()
-        };
-        ClientSettings {
-            certificate,
-            ..ClientSettings::default()
-        }
-    }
-
     fn is_woken(woken: &Receiver<Wake>) -> bool {
         matches!(woken.recv_timeout(Duration::from_secs(10)), Ok(Wake::Changed))
     }
@@ -152,7 +117,8 @@ mod tests {
     #[test]
     fn the_folders_of_all_files_are_watched_and_a_bare_name_is_in_the_current_one() {
         let (wake, _woken) = mpsc::channel();
-        let folders = WatchedFolders::from_settings(&settings(Path::new("client.pem")), wake).wanted;
+        let files = ["client.pem", "keys/client.key", "secrets/passphrase"].map(PathBuf::from);
+        let folders = WatchedFolders::new(&files, wake).wanted;
         assert_eq!(folders, [".", "keys", "secrets"].map(PathBuf::from).into());
     }
 
@@ -183,10 +149,9 @@ mod tests {
     fn a_missing_folder_does_not_affect_others_and_is_watched_once_it_exists() {
         let folder = tempfile::tempdir().expect("a folder");
         let late = folder.path().join("late");
-        let mut settings = settings(&folder.path().join("client.pem"));
-        settings.certificate.key_path = Some(late.join("client.key"));
+        let files = [folder.path().join("client.pem"), late.join("client.key")];
         let (wake, woken) = mpsc::channel();
-        let mut folders = WatchedFolders::from_settings(&settings, wake);
+        let mut folders = WatchedFolders::new(&files, wake);
         folders.watch();
         fs::write(folder.path().join("client.pem"), "new").expect("written");
         assert!(is_woken(&woken), "the existing folder");
@@ -219,7 +184,7 @@ mod tests {
         symlink("..2026_01", at("..data")).expect("linked");
         symlink("..data/client.pem", at("client.pem")).expect("linked");
         let (wake, woken) = mpsc::channel();
-        let mut folders = WatchedFolders::from_settings(&settings(&at("client.pem")), wake);
+        let mut folders = WatchedFolders::new(&[at("client.pem")], wake);
         folders.watch();
         symlink("..2026_02", at("..data_tmp")).expect("linked");
         fs::rename(at("..data_tmp"), at("..data")).expect("renamed");
