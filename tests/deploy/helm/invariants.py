@@ -19,6 +19,7 @@ def findings(objects):
         routes_reach_a_service,
         probes_reach_the_server,
         policies_match_the_ports,
+        alerts_select_the_jobs,
         pods_are_restricted,
         mounts_match_volumes,
         nothing_but_secrets_holds_secrets,
@@ -193,6 +194,17 @@ def policies_match_the_ports(objects):
             yield f"{name(policy)}: lets connections to {sorted(every)} only"
         if role == "client" and (api := objects.of_role("Deployment", "api")) and ports_of(api)["http"] not in egress:
             yield f"{name(policy)}: the site may not reach the API"
+
+
+def alerts_select_the_jobs(objects):
+    rules = [rule for item in objects.of_kind("PrometheusRule") for group in item["spec"]["groups"] for rule in group["rules"]]
+    selected = {pattern for rule in rules for pattern in re.findall(r'job=~"([^"]*)"', str(rule["expr"]))}
+    if rules and not selected:
+        yield "no alert selects a job: has the form of the rules changed?"
+    for monitor in objects.of_kind("ServiceMonitor"):
+        jobs = [one["replacement"] for one in monitor["spec"]["endpoints"][0]["relabelings"] if one["targetLabel"] == "job"]
+        if len(jobs) != 1 or not all(re.fullmatch(pattern, jobs[0]) for pattern in selected):
+            yield f"{name(monitor)}: its job is {jobs}, the alerts select {selected}"
 
 
 def pods_are_restricted(objects):
