@@ -10,7 +10,6 @@
 
 use std::{
     collections::BTreeMap,
-    io::Read as _,
     sync::{Arc, Mutex},
 };
 
