@@ -7,6 +7,7 @@
 //! Labels are bounded: route patterns, stable codes and names of the program. Never an id, a path, an address, a user, or
 //! any text of a request.
 
+pub mod audit;
 pub mod build;
 pub mod cache;
 mod catalog;
@@ -63,6 +64,7 @@ static CATALOG: LazyLock<Catalog> = LazyLock::new(|| {
     limits::describe(&mut catalog);
     logs::describe(&mut catalog);
     spans::describe(&mut catalog);
+    audit::describe(&mut catalog);
     process::describe(&mut catalog);
     build::describe(&mut catalog);
     catalog

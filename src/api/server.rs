@@ -239,6 +239,9 @@ impl Server {
         } = self;
         let key_watch = KeyWatch::start(validator)?;
         audit.record_start(fingerprint);
+        if let Some(https) = &https {
+            https.served_certificate().record_in(&audit);
+        }
         let served = match https {
             Some(https) => https.serve(http).await,
             None => http.run().await,

@@ -97,6 +97,7 @@ impl Blog {
 
     /// The same blog, whose changes are reported to `observer`: each one after its commit, even if the request has been
     /// abandoned meanwhile. The observer must be quick.
+    #[must_use]
     pub fn observed_by(&self, observer: impl Fn(PostEvent) + Send + Sync + 'static) -> Self {
         Self {
             database: self.database.clone(),

@@ -130,7 +130,7 @@ impl SqliteDatabase {
                     }
                     Connection::Postgres(_) => Ok(()),
                 },
-                |_| (),
+                |()| (),
             )
             .await?;
         }

@@ -169,6 +169,9 @@ impl Server {
         } = self;
         audit.record_start(fingerprint);
         client.record_credential_in_use();
+        if let Some(https) = &https {
+            https.served_certificate().record_in(&audit);
+        }
         let served = match https {
             Some(https) => https.serve(http).await,
             None => http.run().await,

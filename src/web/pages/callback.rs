@@ -92,7 +92,6 @@ pub async fn finish(
 }
 
 /// The response to a sign-in that succeeded, and who signed in.
-
 async fn sign_in(
     context: &RequestContext,
     query: CallbackQuery,

@@ -40,6 +40,7 @@ FAULTS = [
     ("migrate.yaml", "toYaml .Values.podSecurityContext", "toYaml (dict)", "postgres-redis", "pods_are_restricted"),
     ("_pod.tpl", "automountServiceAccountToken: false", "automountServiceAccountToken: true", "minimal", "pods_are_restricted"),
     ("_pod.tpl", "mountPath: /run/secrets/tls, readOnly: true", "mountPath: /run/secrets/tls, subPath: tls.crt", "minimal", "a subPath mount is never updated"),
+    ("_pod.tpl", "defaultMode: 0440", "defaultMode: 0444", "minimal", "every account may read the files"),
     ("_pod.tpl", "- {name: certificate, mountPath", "- {name: cookie-key, mountPath", "minimal", "mounts_match_volumes"),
     ("migrate.yaml", "serviceAccountName: {{ $migrate.serviceAccountName }}", "serviceAccountName: {{ include \"blogctl.roleName\" $context }}", "postgres-redis", "do not exist yet"),
     ("_checks.tpl", '(?i)://', "(?i)never://", "secret-in-settings", "nothing_but_secrets_holds_secrets"),
