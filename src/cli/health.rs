@@ -198,7 +198,7 @@ fn check(target: &Target, ready: bool, timeout: Duration) -> Result<String, Stri
                 .unavailable()
                 .map(|what| format!(": {what}"))
                 .unwrap_or_default();
-            Err(format!("not {word}{reason} ({target}{path} answered {status})"))
+            Err(format!("not {word}{reason} ({target}: {status} for {path})"))
         }
     }
 }

@@ -263,19 +263,19 @@ mod tests {
         Registry::start("test", &settings, Limits::new(&settings), None).expect("a registry")
     }
 
-    fn peer(last: u8) -> Option<IpAddr> {
-        Some(IpAddr::from([192, 0, 2, last]))
+    fn peer(last: u8) -> IpAddr {
+        IpAddr::from([192, 0, 2, last])
     }
 
     #[test]
     fn when_full_the_longest_idle_makes_room_and_a_busy_one_never_does() {
         let registry = registry(3, 100);
-        let guards: Vec<_> = (0..3).map(|_| registry.admit(peer(1)).expect("room")).collect();
+        let guards: Vec<_> = (0..3).map(|_| registry.admit(Some(peer(1))).expect("room")).collect();
         guards[0].state.begin_request();
         guards[1].state.set_idle_since(7);
         guards[2].state.set_idle_since(5);
         registry.clock.store(10, Ordering::Relaxed);
-        let fourth = registry.admit(peer(1)).expect("room was made");
+        let fourth = registry.admit(Some(peer(1))).expect("room was made");
         assert!(!fourth.state.is_reserve);
         let modes: Vec<_> = guards.iter().map(|guard| guard.state.close_mode()).collect();
         assert_eq!(modes, [CloseMode::None, CloseMode::None, CloseMode::WhenIdle]);
@@ -284,14 +284,14 @@ mod tests {
     #[test]
     fn when_all_are_busy_the_reserve_is_for_probes_and_the_oldest_that_sends_nothing_makes_room_there() {
         let registry = registry(1, 1000);
-        let busy = registry.admit(peer(1)).expect("room");
+        let busy = registry.admit(Some(peer(1))).expect("room");
         busy.state.begin_request();
         let reserve: Vec<_> = (0..PROBE_RESERVE)
-            .map(|_| registry.admit(peer(1)).expect("the reserve"))
+            .map(|_| registry.admit(Some(peer(1))).expect("the reserve"))
             .collect();
         assert!(reserve.iter().all(|guard| guard.state.is_reserve));
         reserve[0].state.begin_request();
-        let probe = registry.admit(peer(2)).expect("room was made");
+        let probe = registry.admit(Some(peer(2))).expect("room was made");
         assert!(probe.state.is_reserve);
         assert_eq!(reserve[1].state.close_mode(), CloseMode::Abort);
         assert!(
@@ -301,22 +301,22 @@ mod tests {
         );
         drop((busy, reserve, probe));
         assert_eq!(registry.open_connections(), 0);
-        assert!(!registry.admit(peer(1)).expect("room").state.is_reserve);
+        assert!(!registry.admit(Some(peer(1))).expect("room").state.is_reserve);
     }
 
     #[test]
     fn an_address_has_its_own_limit() {
         let registry = registry(100, 2);
-        let guards = [registry.admit(peer(1)), registry.admit(peer(1))].map(|guard| guard.expect("room"));
+        let guards = [registry.admit(Some(peer(1))), registry.admit(Some(peer(1)))].map(|guard| guard.expect("room"));
         guards[0].state.begin_request();
-        let third = registry.admit(peer(1)).expect("room was made");
+        let third = registry.admit(Some(peer(1))).expect("room was made");
         assert_eq!(guards[1].state.close_mode(), CloseMode::WhenIdle);
         third.state.begin_request();
         assert!(
-            registry.admit(peer(1)).is_none(),
+            registry.admit(Some(peer(1))).is_none(),
             "its connections are all busy, or on their way out"
         );
-        assert!(registry.admit(peer(2)).is_some(), "others are not concerned");
+        assert!(registry.admit(Some(peer(2))).is_some(), "others are not concerned");
     }
 
     #[test]
@@ -324,7 +324,9 @@ mod tests {
         let registry = registry(100, 2);
         let local = Some(IpAddr::from([127, 0, 0, 1]));
         let guards = [registry.admit(local), registry.admit(local)].map(|guard| guard.expect("room"));
-        guards.iter().for_each(|guard| guard.state.begin_request());
+        for guard in &guards {
+            guard.state.begin_request();
+        }
         let probe = registry.admit(local).expect("the reserve");
         assert!(probe.state.is_reserve, "it serves nothing but /health");
     }
@@ -333,7 +335,9 @@ mod tests {
     fn the_limit_of_an_address_does_not_apply_to_unix_sockets() {
         let registry = registry(100, 2);
         let guards: Vec<_> = (0..10).map(|_| registry.admit(None).expect("room")).collect();
-        guards.iter().for_each(|guard| guard.state.begin_request());
+        for guard in &guards {
+            guard.state.begin_request();
+        }
         assert!(registry.admit(None).is_some_and(|guard| !guard.state.is_reserve));
         drop(guards);
         assert_eq!(registry.open_connections(), 0);

@@ -19,6 +19,7 @@ def findings(objects):
         routes_reach_a_service,
         probes_reach_the_server,
         policies_match_the_ports,
+        alerts_select_the_jobs,
         pods_are_restricted,
         mounts_match_volumes,
         nothing_but_secrets_holds_secrets,
@@ -195,6 +196,17 @@ def policies_match_the_ports(objects):
             yield f"{name(policy)}: the site may not reach the API"
 
 
+def alerts_select_the_jobs(objects):
+    rules = [rule for item in objects.of_kind("PrometheusRule") for group in item["spec"]["groups"] for rule in group["rules"]]
+    selected = {pattern for rule in rules for pattern in re.findall(r'job=~"([^"]*)"', str(rule["expr"]))}
+    if rules and not selected:
+        yield "no alert selects a job: has the form of the rules changed?"
+    for monitor in objects.of_kind("ServiceMonitor"):
+        jobs = [one["replacement"] for one in monitor["spec"]["endpoints"][0]["relabelings"] if one["targetLabel"] == "job"]
+        if len(jobs) != 1 or not all(re.fullmatch(pattern, jobs[0]) for pattern in selected):
+            yield f"{name(monitor)}: its job is {jobs}, the alerts select {selected}"
+
+
 def pods_are_restricted(objects):
     """The restricted Pod Security Standard, a read-only root, and no token of the cluster."""
     for item, template in objects.pods():
@@ -225,10 +237,16 @@ def mounts_match_volumes(objects):
     for item, template in objects.pods():
         volumes = [volume["name"] for volume in template["spec"]["volumes"]]
         mounts = template["spec"]["containers"][0]["volumeMounts"]
+        # Those of extraVolumes are the operator's.
+        of_the_chart = {m["name"] for m in mounts if m["mountPath"].startswith(("/etc/blogctl", "/run/secrets/"))}
         if sorted(volumes) != sorted(mount["name"] for mount in mounts):
             yield f"{name(item)}: volumes {volumes}, mounts {mounts}"
         if any("subPath" in mount for mount in mounts):
             yield f"{name(item)}: a subPath mount is never updated"
+        for volume in template["spec"]["volumes"]:
+            source = volume.get("secret") or volume.get("configMap") or volume.get("projected")
+            if source and volume["name"] in of_the_chart and source.get("defaultMode") != 0o440:
+                yield f"{name(item)}: every account may read the files of {volume['name']}"
         if len({mount["mountPath"] for mount in mounts}) != len(mounts):
             yield f"{name(item)}: two volumes at one path"
 

@@ -9,10 +9,13 @@ use std::{
     thread,
 };
 
+use rcgen::ExtendedKeyUsagePurpose;
+
 use super::{configure, serve_api};
 use crate::support::{
     api::TestApi,
     binary::{CommandOutput, Running, blogctl},
+    pki::TestCa,
 };
 
 /// `blogctl health` for the API on this port.
@@ -204,8 +207,8 @@ fn what_is_not_a_healthy_answer_is_unhealthy() {
         (garbage, "did not answer in HTTP: invalid HTTP version"),
         (closing, "api: "),
         (elsewhere, "not alive (http://127.0.0.1:"),
-        (other, "/health/live answered 404)"),
-        (empty, "/health/live answered 204)"),
+        (other, ": 404 for /health/live)"),
+        (empty, ": 204 for /health/live)"),
     ] {
         let mut command = health(folder.path(), port, &[]);
         assert_unhealthy(&mut command, expected);
@@ -308,5 +311,31 @@ fn it_reads_the_variables_of_platforms_and_reports_settings_that_cannot_be_used(
         ),
     ] {
         assert_unhealthy(health().env(variable, value), expected);
+    }
+}
+
+#[test]
+fn https_is_asked_whatever_its_certificate_is() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let ca = TestCa::new("test CA");
+    // A certificate for the public name, which has expired, and clients that need one: none of that matters to a probe.
+    let expired = ca.issue(&["blog.example.com"], ExtendedKeyUsagePurpose::ServerAuth, (-20, -10));
+    for (name, identity) in [("valid", ca.server(&["blog.example.com"])), ("expired", expired)] {
+        let files = identity.write(folder.path(), name);
+        let tls = |command: &mut Command| {
+            command
+                .env("BLOG_SERVER__TLS__CERT_PATH", &files.certificate)
+                .env("BLOG_SERVER__TLS__KEY_PATH", &files.key)
+                .env("BLOG_SERVER__TLS__CLIENT_CA", folder.path().join("clients.pem"));
+        };
+        TestCa::new("clients").write(folder.path(), "clients.pem");
+        let mut command = serve_api(folder.path());
+        tls(command.args(["--host", "::", "--port", "0"]));
+        let mut running = Running::start(&mut command);
+        let port = port_of(&running.url_after("listening on"));
+        let mut command = health(folder.path(), port, &[]);
+        tls(command.env("BLOG_API__HOST", "::"));
+        assert_healthy(&mut command, "api: alive, https://[::]:");
+        assert_unhealthy(health(folder.path(), port, &[]).env("BLOG_API__HOST", "::"), "api: ");
     }
 }

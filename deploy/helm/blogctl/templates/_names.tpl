@@ -93,6 +93,12 @@ annotations:
 {{- if or .root.Values.secrets.redis.existingSecret $url -}}true{{- end -}}
 {{- end -}}
 
+{{/* The job of a role in Prometheus. */}}
+{{- define "blogctl.job" -}}
+{{- $name := include "blogctl.roleName" . -}}
+{{ ternary $name (printf "blogctl-%s" $name) (contains "blogctl" $name) }}
+{{- end -}}
+
 {{/* Most replicas of a role at once. */}}
 {{- define "blogctl.mostReplicas" -}}
 {{- if .values.autoscaling.enabled }}{{ .values.autoscaling.maxReplicas | int }}{{ else }}{{ .values.replicas | int }}{{ end -}}
