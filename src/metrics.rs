@@ -27,6 +27,7 @@ pub mod redis;
 pub mod sessions;
 mod shard;
 pub mod sign_in;
+pub mod spans;
 pub mod tokens;
 
 use std::{
@@ -62,6 +63,7 @@ static CATALOG: LazyLock<Catalog> = LazyLock::new(|| {
     redis::describe(&mut catalog);
     limits::describe(&mut catalog);
     logs::describe(&mut catalog);
+    spans::describe(&mut catalog);
     audit::describe(&mut catalog);
     process::describe(&mut catalog);
     build::describe(&mut catalog);
