@@ -8,30 +8,34 @@ use super::{
     family::{Family, LabelValue},
 };
 
-/// The code of an outcome without one.
-pub const NO_CODE: LabelValue = LabelValue::Borrowed("none");
-
-static SIGN_INS: LazyLock<Family<Counter, 2>> = LazyLock::new(|| {
+static SIGN_INS: LazyLock<Family<Counter, 1>> = LazyLock::new(|| {
     Family::counters(
         "blogctl_sign_ins",
-        "Sign-ins that came back from Entra ID, by outcome and error code: AADSTS… if blogctl knows the code, otherwise other",
-        ["outcome", "code"],
+        "Sign-ins that came back from Entra ID, by outcome",
+        ["outcome"],
     )
 });
-static REFRESHES: LazyLock<Family<Counter, 2>> = LazyLock::new(|| {
+static REFRESHES: LazyLock<Family<Counter, 1>> = LazyLock::new(|| {
     Family::counters(
         "blogctl_token_refreshes",
-        "Requests for new tokens with a refresh token, by outcome and error code",
-        ["outcome", "code"],
+        "Requests for new tokens with a refresh token, by outcome",
+        ["outcome"],
+    )
+});
+static ERRORS: LazyLock<Family<Counter, 2>> = LazyLock::new(|| {
+    Family::counters(
+        "blogctl_entra_errors",
+        "Errors of Entra ID by request (sign_in or refresh) and code: AADSTS… if blogctl knows it, other, or none without a code",
+        ["request", "code"],
     )
 });
 
 pub(super) fn describe(catalog: &mut Catalog) {
     for family in [&SIGN_INS, &REFRESHES] {
-        let common = [Outcome::Success, Outcome::SiteRejected, Outcome::Unreachable];
-        family.begin(common.map(|outcome| [outcome.as_str(), "none"]));
+        family.begin(Outcome::ALL.map(|outcome| [outcome.as_str()]));
         family.describe(catalog);
     }
+    ERRORS.describe(catalog);
 }
 
 /// How a sign-in or a refresh ended.
@@ -72,6 +76,25 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    const ALL: [Self; 16] = [
+        Self::Success,
+        Self::Declined,
+        Self::Expired,
+        Self::StepUp,
+        Self::ConsentRequired,
+        Self::UserRejected,
+        Self::SiteRejected,
+        Self::Rejected,
+        Self::AuthorizeError,
+        Self::InvalidResponse,
+        Self::Unreachable,
+        Self::CredentialUnusable,
+        Self::RateLimited,
+        Self::Busy,
+        Self::SessionsUnreachable,
+        Self::Internal,
+    ];
+
     /// The label.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -95,12 +118,20 @@ impl Outcome {
     }
 }
 
-/// Counts a sign-in. `code` is from a fixed list, or [`NO_CODE`].
-pub fn signed_in(outcome: Outcome, code: LabelValue) {
-    SIGN_INS.with([outcome.as_str().into(), code]).increment();
+/// Counts a sign-in. `code` is that of Entra ID's error, from a fixed list.
+pub fn signed_in(outcome: Outcome, code: Option<LabelValue>) {
+    SIGN_INS.with([outcome.as_str().into()]).increment();
+    count_error("sign_in", code);
 }
 
 /// Counts a refresh.
-pub fn refreshed(outcome: Outcome, code: LabelValue) {
-    REFRESHES.with([outcome.as_str().into(), code]).increment();
+pub fn refreshed(outcome: Outcome, code: Option<LabelValue>) {
+    REFRESHES.with([outcome.as_str().into()]).increment();
+    count_error("refresh", code);
+}
+
+fn count_error(request: &'static str, code: Option<LabelValue>) {
+    if let Some(code) = code {
+        ERRORS.with([request.into(), code]).increment();
+    }
 }

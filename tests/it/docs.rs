@@ -164,10 +164,13 @@ fn the_decision_on_dependencies_lists_exactly_those_in_use() {
         .filter_map(|name| name.trim_matches('`').split('`').next())
         .collect();
     let manifest: toml::Table = read(&root().join("Cargo.toml")).parse().expect("TOML");
-    let sections = ["dependencies", "dev-dependencies"].map(|section| manifest[section].as_table().expect("a table"));
+    let sections = ["dependencies", "dev-dependencies"].map(|section| &manifest[section]);
+    // Dependencies of one operating system.
+    let targets = manifest["target"].as_table().expect("a table").values();
     let used: BTreeSet<&str> = sections
-        .iter()
-        .flat_map(|section| section.keys())
+        .into_iter()
+        .chain(targets.map(|target| &target["dependencies"]))
+        .flat_map(|section| section.as_table().expect("a table").keys())
         .map(String::as_str)
         .collect();
     assert_eq!(explained, used);

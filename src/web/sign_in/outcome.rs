@@ -2,10 +2,7 @@
 
 use crate::{
     entra::aadsts::{EntraError, ErrorCategory},
-    metrics::{
-        self, LabelValue,
-        sign_in::{NO_CODE, Outcome},
-    },
+    metrics::{self, LabelValue, sign_in::Outcome},
     web::error::{ErrorKind, PageError, is_about_the_user},
 };
 
@@ -21,16 +18,16 @@ pub enum ErrorSource {
 /// Counts a sign-in that came back from Entra ID.
 pub fn count_sign_in<T>(result: &Result<T, PageError>, source: ErrorSource) {
     let (outcome, code) = match result {
-        Ok(_) => (Outcome::Success, NO_CODE),
+        Ok(_) => (Outcome::Success, None),
         Err(error) => outcome_of(error.kind(), source),
     };
     metrics::sign_in::signed_in(outcome, code);
 }
 
-fn outcome_of(kind: &ErrorKind, source: ErrorSource) -> (Outcome, LabelValue) {
+fn outcome_of(kind: &ErrorKind, source: ErrorSource) -> (Outcome, Option<LabelValue>) {
     let outcome = match kind {
-        ErrorKind::SignInFailed(error) => return (rejection(error, source), error.bounded_label()),
-        ErrorKind::ConsentRequired(error) => return (Outcome::ConsentRequired, error.bounded_label()),
+        ErrorKind::SignInFailed(error) => return (rejection(error, source), Some(error.bounded_label())),
+        ErrorKind::ConsentRequired(error) => return (Outcome::ConsentRequired, Some(error.bounded_label())),
         ErrorKind::SignInDeclined => Outcome::Declined,
         ErrorKind::SignInExpired => Outcome::Expired,
         ErrorKind::StepUpRequired(_) => Outcome::StepUp,
@@ -42,7 +39,7 @@ fn outcome_of(kind: &ErrorKind, source: ErrorSource) -> (Outcome, LabelValue) {
         ErrorKind::SessionsUnreachable => Outcome::SessionsUnreachable,
         _ => Outcome::Internal,
     };
-    (outcome, NO_CODE)
+    (outcome, None)
 }
 
 fn rejection(error: &EntraError, source: ErrorSource) -> Outcome {

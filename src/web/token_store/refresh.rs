@@ -19,10 +19,7 @@ use crate::{
         aadsts::{EntraError, ErrorCategory},
         confidential_client::SignInError,
     },
-    metrics::{
-        self,
-        sign_in::{NO_CODE, Outcome},
-    },
+    metrics::{self, sign_in::Outcome},
     web::{
         blocking_pools::{BlockingPools, PoolError},
         session::Ticket,
@@ -287,7 +284,7 @@ fn refresh_at(expires_at: DateTime<Utc>, now: DateTime<Utc>, fraction: f64) -> D
 /// Counts a refresh in the metrics.
 fn count<T>(refreshed: &Result<T, SignInError>) {
     let (outcome, code) = match refreshed {
-        Ok(_) => (Outcome::Success, NO_CODE),
+        Ok(_) => (Outcome::Success, None),
         Err(SignInError::Entra(error)) => {
             let outcome = match error.category() {
                 _ if error.claims.is_some() => Outcome::StepUp,
@@ -295,11 +292,11 @@ fn count<T>(refreshed: &Result<T, SignInError>) {
                 ErrorCategory::Certificate | ErrorCategory::Configuration => Outcome::SiteRejected,
                 _ => Outcome::Rejected,
             };
-            (outcome, error.bounded_label())
+            (outcome, Some(error.bounded_label()))
         }
-        Err(SignInError::Provider(_)) => (Outcome::Unreachable, NO_CODE),
-        Err(SignInError::Credential(_)) => (Outcome::CredentialUnusable, NO_CODE),
-        Err(_) => (Outcome::InvalidResponse, NO_CODE),
+        Err(SignInError::Provider(_)) => (Outcome::Unreachable, None),
+        Err(SignInError::Credential(_)) => (Outcome::CredentialUnusable, None),
+        Err(_) => (Outcome::InvalidResponse, None),
     };
     metrics::sign_in::refreshed(outcome, code);
 }

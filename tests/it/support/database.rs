@@ -124,7 +124,7 @@ impl PostgresDatabase {
         PgConnection::establish(&self.settings.url).expect("the database")
     }
 
-    fn create(admin_url: &str) -> Self {
+    pub fn create(admin_url: &str) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let name = format!(
             "blogctl_{}_{}",

@@ -9,9 +9,13 @@ use std::{
     collections::BTreeMap,
     io::Write as _,
     process::{Command, Stdio},
+    time::{Duration, Instant},
 };
 
 use super::idp::agent;
+
+/// Longest wait for a value. Only a failing test reaches it.
+const DEADLINE: Duration = Duration::from_mins(1);
 
 /// One sample.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,6 +40,19 @@ impl Scrape {
         let text = response.body_mut().read_to_string().expect("text");
         let samples = text.lines().filter(|line| !line.starts_with('#')).map(sample).collect();
         Self { text, samples }
+    }
+
+    /// Reads them until `is_met`.
+    pub fn until(url: &str, what: &str, is_met: impl Fn(&Self) -> bool) -> Self {
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            let scrape = Self::of(url);
+            if is_met(&scrape) {
+                return scrape;
+            }
+            assert!(Instant::now() < deadline, "never {what} in\n{}", scrape.text);
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// The samples of this name with these labels, and any others.
