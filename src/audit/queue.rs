@@ -12,6 +12,7 @@ use super::{
     event::{Event, Origin, Record},
     repeats::RepeatFilter,
 };
+use crate::metrics::audit::TrailState;
 
 /// Most events in the queue, including those that are being written: a few MiB.
 pub(super) const MAX_QUEUED: usize = 8192;
@@ -73,6 +74,10 @@ impl Queue {
         let mut state = self.state.lock();
         let is_idle = |state: &mut State| state.records.is_empty() && !state.is_closing;
         self.changed.wait_while_for(&mut state, is_idle, at_most);
+        // The writing thread panicked, and was restarted.
+        for _ in 0..std::mem::take(&mut state.in_flight) {
+            state.lose(Utc::now());
+        }
         let repeated = if state.is_closing {
             state.repeats.flush()
         } else {
@@ -86,7 +91,7 @@ impl Queue {
             && let Some(Loss { events, since }) = state.lost.take()
         {
             let event = Event::EventsLost {
-                reason: "queue_full",
+                reason: "not_written",
                 events,
                 since,
             };
@@ -147,6 +152,16 @@ impl Queue {
         let state = self.state.lock();
         (state.failure.clone(), state.lost_total)
     }
+
+    /// The same for metrics.
+    pub fn trail_state(&self) -> TrailState {
+        let state = self.state.lock();
+        TrailState {
+            waiting: state.records.len() + state.in_flight,
+            lost: usize::try_from(state.lost_total).unwrap_or(usize::MAX),
+            is_failing: state.failure.is_some(),
+        }
+    }
 }
 
 impl State {
@@ -194,6 +209,16 @@ mod tests {
         }
         let expected: Vec<i64> = (0..i64::try_from(MAX_QUEUED).unwrap()).chain([-more]).collect();
         assert_eq!(all, expected);
+    }
+
+    #[test]
+    fn a_batch_that_was_taken_and_never_reported_is_lost_and_counted() {
+        let queue = Queue::default();
+        queue.push(created(1));
+        queue.push(created(2));
+        drop(queue.take(Duration::ZERO));
+        queue.push(created(3));
+        assert_eq!(ids(&queue.take(Duration::ZERO)), [3, -2]);
     }
 
     #[test]
