@@ -12,6 +12,7 @@ use super::{
     event::{Event, Origin, Record},
     repeats::RepeatFilter,
 };
+use crate::metrics;
 
 /// Most events in the queue, including those that are being written: a few MiB.
 pub(super) const MAX_QUEUED: usize = 8192;
@@ -152,6 +153,7 @@ impl Queue {
 impl State {
     fn lose(&mut self, at: DateTime<Utc>) {
         self.lost_total = self.lost_total.saturating_add(1);
+        metrics::logs::audit_event_lost();
         let loss = self.lost.get_or_insert(Loss { events: 0, since: at });
         loss.events = loss.events.saturating_add(1);
     }
