@@ -1,7 +1,7 @@
 //! The audit trail: who signed in, who changed which post, what was rejected, which certificate was used. One JSON object per
 //! line, each with the hash of the line before it, so that [`verify`] finds a changed or missing line.
 //!
-//! A leaf: the servers record events through an [`AuditLog`], which never blocks. A thread writes them. No line holds a title,
+//! A leaf, above `metrics` only: the servers record events through an [`AuditLog`], which never blocks. A thread writes them. No line holds a title,
 //! a post's content, a token, a name or an e-mail address: [`Event`] has no field for them.
 
 mod chain;

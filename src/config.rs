@@ -34,6 +34,7 @@ mod server;
 mod server_tls;
 mod socket_path;
 mod sources;
+mod telemetry;
 mod text_file;
 mod trusted_proxy;
 mod validate;
@@ -69,6 +70,7 @@ pub use section::{Declaration, Section};
 pub use server::{Environment, ServerSettings};
 pub use server_tls::TlsSettings;
 pub use sources::{DEFAULT_FILE, FILE_VARIABLE, Flag, Origin, Sources, variable_of};
+pub use telemetry::{Compression, OtlpHeaders, Ratio, TelemetrySettings};
 pub use text_file::text_in;
 pub use trusted_proxy::TrustedProxy;
 pub use validate::{A_REDIRECT_PATH, redirect_path, weakness};
@@ -90,6 +92,7 @@ pub const SECTIONS: &[Section] = &[
     ApiSettings::SECTION,
     DatabaseSettings::SECTION,
     LogSettings::SECTION,
+    TelemetrySettings::SECTION,
     AuditSettings::SECTION,
     MetricsSettings::SECTION,
     IdpSettings::SECTION,
@@ -114,6 +117,8 @@ pub struct Settings {
     pub database: DatabaseSettings,
     /// `[log]`
     pub log: LogSettings,
+    /// `[telemetry]`
+    pub telemetry: TelemetrySettings,
     /// `[audit]`
     pub audit: AuditSettings,
     /// `[metrics]`
@@ -164,6 +169,7 @@ impl Settings {
             api: ApiSettings::read(&mut loader),
             database: DatabaseSettings::load(&mut loader),
             log: LogSettings::read(&mut loader),
+            telemetry: TelemetrySettings::load(&mut loader),
             audit: AuditSettings::read(&mut loader),
             metrics: MetricsSettings::read(&mut loader),
             idp: IdpSettings::load(&mut loader),

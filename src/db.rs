@@ -24,6 +24,7 @@ pub mod post_search;
 mod postgres;
 pub mod posts;
 pub mod schema;
+mod span;
 mod sqlite;
 mod url;
 pub mod users;
@@ -38,7 +39,11 @@ pub use post_list::DataVersion;
 pub use url::DatabaseUrl;
 pub use work::{AfterCommit, Work, WorkError, WorkValue};
 
-use self::{postgres::PostgresDatabase, sqlite::SqliteDatabase};
+use self::{
+    connection::{POSTGRES, SQLITE},
+    postgres::PostgresDatabase,
+    sqlite::SqliteDatabase,
+};
 
 /// An open database. Cheap to clone; dropping the last clone closes it.
 #[derive(Clone)]
@@ -113,7 +118,7 @@ impl Database {
     pub async fn read_short<T: WorkValue, E: WorkError>(&self, work: impl Work<T, E>) -> Result<T, E> {
         match &self.opened.engine {
             Engine::Sqlite(sqlite) => sqlite.read_short(work),
-            Engine::Postgres(postgres) => postgres.read_short(work).await,
+            Engine::Postgres(postgres) => span::unit("short read", POSTGRES, postgres.read_short(work)).await,
         }
     }
 
@@ -123,8 +128,8 @@ impl Database {
     /// The work's own, or the database's.
     pub async fn read_long<T: WorkValue, E: WorkError>(&self, work: impl Work<T, E>) -> Result<T, E> {
         match &self.opened.engine {
-            Engine::Sqlite(sqlite) => sqlite.read_long(work).await,
-            Engine::Postgres(postgres) => postgres.read_long(work).await,
+            Engine::Sqlite(sqlite) => span::unit("long read", SQLITE, sqlite.read_long(work)).await,
+            Engine::Postgres(postgres) => span::unit("long read", POSTGRES, postgres.read_long(work)).await,
         }
     }
 
@@ -135,8 +140,8 @@ impl Database {
     /// [`DbError::SearchBusy`], [`DbError::Deadline`], the work's own, or the database's.
     pub async fn search<T: WorkValue, E: WorkError>(&self, work: impl Work<T, E>) -> Result<T, E> {
         match &self.opened.engine {
-            Engine::Sqlite(sqlite) => sqlite.search(work).await,
-            Engine::Postgres(postgres) => postgres.search(work).await,
+            Engine::Sqlite(sqlite) => span::unit("search", SQLITE, sqlite.search(work)).await,
+            Engine::Postgres(postgres) => span::unit("search", POSTGRES, postgres.search(work)).await,
         }
     }
 
@@ -161,8 +166,8 @@ impl Database {
         after_commit: impl AfterCommit<T>,
     ) -> Result<T, E> {
         match &self.opened.engine {
-            Engine::Sqlite(sqlite) => sqlite.write(work, after_commit).await,
-            Engine::Postgres(postgres) => postgres.write(work, after_commit).await,
+            Engine::Sqlite(sqlite) => span::unit("write", SQLITE, sqlite.write(work, after_commit)).await,
+            Engine::Postgres(postgres) => span::unit("write", POSTGRES, postgres.write(work, after_commit)).await,
         }
     }
 

@@ -20,8 +20,10 @@
 //! | [`blog`] | what a post and a user are, and who may do what |
 //! | [`db`] | the database; the only room with SQL |
 //! | [`serve`] | what every server does: listen, limit, log, shut down |
+//! | [`telemetry`] | sends the spans of a server to a collector |
 //! | [`audit`] | the audit trail: events as a chain of lines, and their verification |
 //! | [`outbound`] | HTTP agents for requests to other servers; the only room that reads the proxy variables |
+//! | [`trace`] | the request that a thread works for: its id, its trace, and the spans of that trace |
 //! | `systemd` | sockets from systemd, readiness and watchdog notifications |
 //! | `probe` | asks a server of this machine for its health |
 //! | [`metrics`] | what happened and what is now, for Prometheus; uses no other room |
@@ -63,7 +65,9 @@ pub mod registration;
 pub mod serve;
 mod single_flight;
 mod systemd;
+pub mod telemetry;
 pub mod tls;
+pub mod trace;
 mod trusted_file;
 mod user_key;
 pub mod vault;

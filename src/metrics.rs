@@ -7,6 +7,7 @@
 //! Labels are bounded: route patterns, stable codes and names of the program. Never an id, a path, an address, a user, or
 //! any text of a request.
 
+pub mod audit;
 pub mod build;
 pub mod cache;
 mod catalog;
@@ -26,6 +27,7 @@ pub mod redis;
 pub mod sessions;
 mod shard;
 pub mod sign_in;
+pub mod spans;
 pub mod tokens;
 
 use std::{
@@ -61,6 +63,8 @@ static CATALOG: LazyLock<Catalog> = LazyLock::new(|| {
     redis::describe(&mut catalog);
     limits::describe(&mut catalog);
     logs::describe(&mut catalog);
+    spans::describe(&mut catalog);
+    audit::describe(&mut catalog);
     process::describe(&mut catalog);
     build::describe(&mut catalog);
     catalog

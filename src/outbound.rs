@@ -2,6 +2,7 @@
 //! variables. Redirects are not followed, and compressed responses are neither requested nor decompressed. The agents
 //! trust the system's CAs and one configured file. Calls block: never make them on a serving thread.
 
+mod client_span;
 mod local_names;
 mod measure;
 mod proxy;
@@ -21,7 +22,8 @@ use ureq::{
     unversioned::transport::DefaultConnector,
 };
 
-use self::{local_names::LocalNames, measure::Measured, proxy::Proxies};
+pub use self::client_span::PropagateTrace;
+use self::{client_span::ClientSpans, local_names::LocalNames, measure::Measured, proxy::Proxies};
 pub use crate::metrics::outbound::Target;
 
 /// Most bytes of a response body; a longer one is an error. Entra's largest, the key set, has some 20 KB.
@@ -127,6 +129,7 @@ fn config(timeout: Duration) -> ConfigBuilder<AgentScope> {
         // Otherwise ureq reads the variables, and supports fewer forms.
         .proxy(None)
         .user_agent(USER_AGENT)
+        .middleware(ClientSpans)
 }
 
 /// Reads the body of a response, at most [`MAX_BODY_BYTES`].

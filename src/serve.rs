@@ -25,7 +25,7 @@ pub(crate) mod shutdown;
 mod socket;
 pub(crate) mod static_file;
 mod tls;
-pub(crate) mod trace;
+mod tracing;
 mod unix_socket;
 mod workers;
 
@@ -37,6 +37,6 @@ pub use request_id::RequestId;
 pub use server::{Options, Server, ShutdownHandle};
 pub use static_file::StaticFile;
 pub use tls::{ClientCertificates, Tls};
-pub use trace::TraceContext;
+pub use tracing::Tracing;
 pub use unix_socket::{SocketFile, UnixSocketError};
 pub use workers::workers;

@@ -33,11 +33,15 @@ use crate::{
     entra::{AccessTokenValidator, Authority, Provider, ProviderError},
     hint::Hint,
     serve::{
-        self, ListenAddress, ListenError, Listeners, Options, RequestAudit, ShutdownHandle, TrustedProxies, UnixSocket,
-        access_log, exposure, request_guard, request_id,
+        self, ListenAddress, ListenError, Listeners, Options, RequestAudit, ShutdownHandle, Tracing, TrustedProxies,
+        UnixSocket, access_log, exposure, request_guard, request_id,
     },
+    telemetry::{Telemetry, TelemetryError},
     tls::{Https, HttpsRole, ServedCertificate, TlsError},
 };
+
+/// `service.name` of the spans, unless the settings have another one.
+const SERVICE: &str = "blogctl-api";
 
 /// Why the server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -73,6 +77,9 @@ pub enum StartError {
     /// The database cannot be opened or queried.
     #[error(transparent)]
     Database(#[from] DbError),
+    /// Spans cannot be sent.
+    #[error(transparent)]
+    Telemetry(#[from] TelemetryError),
     /// Migrations are pending, and `database.migrate_at_start` is off.
     #[error("the database has pending migrations; run blogctl migrate run")]
     PendingMigrations,
@@ -89,7 +96,7 @@ impl Hint for StartError {
             Self::Audit(error) => return error.hint(),
             Self::Database(error) => return error.hint(),
             Self::Tls(error) => return error.hint(),
-            Self::Socket(_) | Self::Provider(_) | Self::Description(_) => None,
+            Self::Socket(_) | Self::Provider(_) | Self::Description(_) | Self::Telemetry(_) => None,
         };
         hint.map(Cow::Borrowed)
     }
@@ -101,6 +108,7 @@ pub struct Server {
     https: Option<Https>,
     database: Database,
     validator: Arc<AccessTokenValidator>,
+    telemetry: Telemetry,
     audit: AuditLog,
     fingerprint: String,
 }
@@ -130,6 +138,7 @@ impl Server {
         let validator = Arc::new(validator(settings)?);
         let database = open(&settings.database)?;
         database.prepare(serve::workers(&settings.server))?;
+        let telemetry = Telemetry::start(&settings.telemetry, settings.entra.ca_file.as_deref(), SERVICE)?;
 
         let proxies = TrustedProxies::new(&settings.server.trusted_proxies);
         let state = AppState {
@@ -144,6 +153,7 @@ impl Server {
             settings: web::Data::new(settings.api.clone()),
             metadata: web::Data::new(MetadataDocument::new(&metadata(settings)?).map_err(StartError::Description)?),
             description: web::Data::new(Description::new(&settings.api).map_err(StartError::Description)?),
+            tracing: web::Data::new(Tracing::new(telemetry.tracer(), settings)),
         };
         let (docs, database_deadline) = (settings.api.docs, settings.database.deadline);
         // The middleware that is added last sees a request first.
@@ -177,6 +187,7 @@ impl Server {
             https,
             database,
             validator,
+            telemetry,
             audit,
             fingerprint: settings.fingerprint.clone(),
         })
@@ -222,11 +233,15 @@ impl Server {
             https,
             database,
             validator,
+            telemetry,
             audit,
             fingerprint,
         } = self;
         let key_watch = KeyWatch::start(validator)?;
         audit.record_start(fingerprint);
+        if let Some(https) = &https {
+            https.served_certificate().record_in(&audit);
+        }
         let served = match https {
             Some(https) => https.serve(http).await,
             None => http.run().await,
@@ -236,6 +251,7 @@ impl Server {
             database.close();
             // After the last write of a post.
             audit.record_stop();
+            telemetry.stop();
         };
         web::block(close).await.map_err(io::Error::other)?;
         served
@@ -256,6 +272,7 @@ struct AppState {
     settings: web::Data<ApiSettings>,
     metadata: web::Data<MetadataDocument>,
     description: web::Data<Description>,
+    tracing: web::Data<Tracing>,
 }
 
 impl AppState {
@@ -271,7 +288,8 @@ impl AppState {
             .app_data(self.names.clone())
             .app_data(self.settings.clone())
             .app_data(self.metadata.clone())
-            .app_data(self.description.clone());
+            .app_data(self.description.clone())
+            .app_data(self.tracing.clone());
     }
 }
 

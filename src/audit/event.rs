@@ -108,7 +108,7 @@ pub enum Event {
     },
     /// Events that were not written. The trail writes it itself.
     EventsLost {
-        /// `queue_full`.
+        /// `not_written`: the queue was full, or the writing thread failed.
         reason: &'static str,
         /// How many.
         events: u64,

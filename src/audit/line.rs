@@ -184,8 +184,8 @@ mod tests {
             "request_id": "req-1", "source": "203.0.113.7", "prev": "ab".repeat(32), "hash": head.hash,
         });
         assert_eq!(value, expected);
-        let link = parse(line.trim_end_matches('\n').as_bytes()).unwrap();
-        assert_eq!((link.head, link.prev), (head, "ab".repeat(32)));
+        let parsed = parse(line.trim_end_matches('\n').as_bytes()).unwrap();
+        assert_eq!((parsed.head, parsed.prev), (head, "ab".repeat(32)));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::{
     borrow::Cow,
+    fmt,
     fs::File,
     io,
     os::fd::AsFd as _,
@@ -22,6 +23,7 @@ use crate::{
     background,
     config::{AuditSettings, Role},
     hint::Hint,
+    metrics::{Observation, audit},
     trusted_file::TrustedFileError,
 };
 
@@ -88,9 +90,16 @@ pub struct AuditStatus {
 #[derive(Clone, Default)]
 pub struct AuditLog(Option<Arc<Handle>>);
 
+impl fmt::Debug for AuditLog {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(if self.is_on() { "AuditLog(on)" } else { "AuditLog(off)" })
+    }
+}
+
 /// Dropping it closes the trail.
 struct Handle {
     queue: Arc<Queue>,
+    _metrics: Observation,
 }
 
 impl Drop for Handle {
@@ -155,7 +164,12 @@ impl AuditLog {
         };
         let thread = background::spawn_restarting("audit", move || writer.run());
         thread.map_err(|error| failed(Reason::Thread(error)))?;
-        Ok(Self(Some(Arc::new(Handle { queue }))))
+        let observed = Arc::clone(&queue);
+        let metrics = audit::observe(move || observed.trail_state());
+        Ok(Self(Some(Arc::new(Handle {
+            queue,
+            _metrics: metrics,
+        }))))
     }
 
     /// Whether events are written anywhere.

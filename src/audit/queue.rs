@@ -12,7 +12,7 @@ use super::{
     event::{Event, Origin, Record},
     repeats::RepeatFilter,
 };
-use crate::metrics;
+use crate::metrics::audit::TrailState;
 
 /// Most events in the queue, including those that are being written: a few MiB.
 pub(super) const MAX_QUEUED: usize = 8192;
@@ -74,6 +74,10 @@ impl Queue {
         let mut state = self.state.lock();
         let is_idle = |state: &mut State| state.records.is_empty() && !state.is_closing;
         self.changed.wait_while_for(&mut state, is_idle, at_most);
+        // The writing thread panicked, and was restarted.
+        for _ in 0..std::mem::take(&mut state.in_flight) {
+            state.lose(Utc::now());
+        }
         let repeated = if state.is_closing {
             state.repeats.flush()
         } else {
@@ -87,7 +91,7 @@ impl Queue {
             && let Some(Loss { events, since }) = state.lost.take()
         {
             let event = Event::EventsLost {
-                reason: "queue_full",
+                reason: "not_written",
                 events,
                 since,
             };
@@ -148,12 +152,21 @@ impl Queue {
         let state = self.state.lock();
         (state.failure.clone(), state.lost_total)
     }
+
+    /// The same for metrics.
+    pub fn trail_state(&self) -> TrailState {
+        let state = self.state.lock();
+        TrailState {
+            waiting: state.records.len() + state.in_flight,
+            lost: usize::try_from(state.lost_total).unwrap_or(usize::MAX),
+            is_failing: state.failure.is_some(),
+        }
+    }
 }
 
 impl State {
     fn lose(&mut self, at: DateTime<Utc>) {
         self.lost_total = self.lost_total.saturating_add(1);
-        metrics::logs::audit_event_lost();
         let loss = self.lost.get_or_insert(Loss { events: 0, since: at });
         loss.events = loss.events.saturating_add(1);
     }
@@ -196,6 +209,16 @@ mod tests {
         }
         let expected: Vec<i64> = (0..i64::try_from(MAX_QUEUED).unwrap()).chain([-more]).collect();
         assert_eq!(all, expected);
+    }
+
+    #[test]
+    fn a_batch_that_was_taken_and_never_reported_is_lost_and_counted() {
+        let queue = Queue::default();
+        queue.push(created(1));
+        queue.push(created(2));
+        drop(queue.take(Duration::ZERO));
+        queue.push(created(3));
+        assert_eq!(ids(&queue.take(Duration::ZERO)), [3, -2]);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use std::{
 use rustix::fs::{FlockOperation, OFlags, flock};
 
 use super::{
-    chain::Head,
+    chain::{Head, is_hash},
     line::{self, MAX_LINE},
     sink::{DamagedBytes, PartialWrite, write_whole},
 };
@@ -24,6 +24,9 @@ use crate::trusted_file::{Readers, TrustedFileError, TrustedFolder};
 const MAX_TAIL: u64 = 1024 * 1024;
 /// The state is padded to this length, so that overwriting it needs no space on the disk.
 const STATE_BYTES: usize = 200;
+
+/// A number that no trail reaches.
+const MAX_SEQ: u64 = 1 << 53;
 
 /// Why the file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -199,8 +202,11 @@ impl TrailFile {
 fn read_state(state: &File) -> Option<Head> {
     let mut bytes = Vec::new();
     let limit = u64::try_from(STATE_BYTES).unwrap_or(u64::MAX);
-    (&*state).take(limit).read_to_end(&mut bytes).ok()?;
-    serde_json::from_slice(&bytes).ok()
+    state.take(limit).read_to_end(&mut bytes).ok()?;
+    // A file that was tampered with must not make the next lines invalid.
+    serde_json::from_slice(&bytes)
+        .ok()
+        .filter(|head: &Head| is_hash(&head.hash) && head.seq < MAX_SEQ)
 }
 
 /// The end of a file.

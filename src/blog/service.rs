@@ -10,7 +10,7 @@ use super::{
     text::{UNKNOWN_NAME, clean_display_name},
 };
 use crate::db::{
-    Connection, DataVersion, Database, DbError,
+    Connection, DataVersion, Database, DbError, WorkError,
     posts::{self, Changes, NewPost},
     users::{self, NewUser},
 };
@@ -43,6 +43,15 @@ pub enum BlogError {
     /// The database failed.
     #[error(transparent)]
     Database(#[from] DbError),
+}
+
+impl WorkError for BlogError {
+    fn database_error(&self) -> Option<&DbError> {
+        match self {
+            Self::Database(error) => Some(error),
+            _ => None,
+        }
+    }
 }
 
 /// A change of a post that was committed.
@@ -88,6 +97,7 @@ impl Blog {
 
     /// The same blog, whose changes are reported to `observer`: each one after its commit, even if the request has been
     /// abandoned meanwhile. The observer must be quick.
+    #[must_use]
     pub fn observed_by(&self, observer: impl Fn(PostEvent) + Send + Sync + 'static) -> Self {
         Self {
             database: self.database.clone(),

@@ -1,6 +1,7 @@
-//! Writes the log to stderr, one line per record: text (time, level, target, message, request id) or JSON.
+//! Writes the log to stderr, one line per record: text (time, level, target, message, request id, trace id) or JSON.
 
 mod background;
+mod json;
 
 use std::{
     fmt,
@@ -18,12 +19,12 @@ use log::{
     LevelFilter, Record,
     kv::{Error, Key, Value, VisitSource},
 };
-use serde_json::{Map, Value as Json, json};
 
 use self::background::Background;
 use crate::{
     config::{LogFormat, LogSettings},
     metrics,
+    trace::{Scope, TraceContext},
 };
 
 /// At `trace`, this target logs every byte that is sent and received, including tokens and assertions. They must not get into
@@ -75,14 +76,13 @@ pub fn start(settings: &LogSettings) {
             let (time, level, target) = (line.timestamp_millis(), record.level(), record.target());
             write!(line, "{time} {style}{level:<5}{style:#} {target} ")?;
             write!(OneLine(line), "{}", record.args())?;
-            // Fails only if the line cannot be written.
-            record.key_values().visit(&mut AsText(line)).map_err(io::Error::other)?;
+            write_fields(line, record)?;
             writeln!(line)
         }),
         LogFormat::Json => builder.format(|line, record| {
             metrics::logs::logged(record.level());
             let time = line.timestamp_millis().to_string();
-            writeln!(line, "{}", as_json(&time, record))
+            line.write_all(json::line(&time, record).as_bytes())
         }),
     };
     if builder.try_init().is_err() {
@@ -158,8 +158,7 @@ fn loss_in_text(lost: u64) -> String {
 }
 
 fn loss_in_json(lost: u64) -> String {
-    let line = json!({ "time": now(), "level": "warn", "target": OWN, "message": loss(lost), "lost_lines": lost });
-    format!("{line}\n")
+    json::loss(OWN, &loss(lost), lost)
 }
 
 fn loss(lost: u64) -> String {
@@ -188,28 +187,43 @@ fn thousands(number: u64) -> String {
     text
 }
 
-/// Writes the fields of a record, such as `request_id`, as ` key=value`.
-struct AsText<'w, W>(&'w mut W);
+/// Writes the fields of a record as ` key=value`: its own, then the id and the trace of the request that this thread works for.
+fn write_fields(line: &mut impl Write, record: &Record<'_>) -> io::Result<()> {
+    let mut fields = AsText {
+        line,
+        has_request_id: false,
+    };
+    // Fails only if the line cannot be written.
+    record.key_values().visit(&mut fields).map_err(io::Error::other)?;
+    let has_request_id = fields.has_request_id;
+    Scope::with_current(|scope| {
+        let id = scope.request_id();
+        if !has_request_id && !id.is_empty() {
+            write!(line, " request_id={id}")?;
+        }
+        match scope.context().map(TraceContext::trace_id) {
+            Some(trace_id) => write!(line, " trace_id={trace_id}"),
+            None => Ok(()),
+        }
+    })
+    .unwrap_or(Ok(()))
+}
+
+/// Writes the fields of a record, such as `request_id`. The attributes that OpenTelemetry names, which contain a dot, are
+/// left out: the message holds them already.
+struct AsText<'w, W> {
+    line: &'w mut W,
+    has_request_id: bool,
+}
 
 impl<'kvs, W: Write> VisitSource<'kvs> for AsText<'_, W> {
     fn visit_pair(&mut self, key: Key<'kvs>, value: Value<'kvs>) -> Result<(), Error> {
-        if is_absent(&value) {
+        if is_absent(&value) || key.as_str().contains('.') {
             return Ok(());
         }
-        write!(self.0, " {key}=")?;
-        Ok(write!(OneLine(self.0), "{value}")?)
-    }
-}
-
-/// Collects the fields of a record as members of an object.
-struct AsMembers(Map<String, Json>);
-
-impl<'kvs> VisitSource<'kvs> for AsMembers {
-    fn visit_pair(&mut self, key: Key<'kvs>, value: Value<'kvs>) -> Result<(), Error> {
-        if !is_absent(&value) {
-            self.0.insert(key.to_string(), Json::String(value.to_string()));
-        }
-        Ok(())
+        self.has_request_id |= key.as_str() == "request_id";
+        write!(self.line, " {key}=")?;
+        Ok(write!(OneLine(self.line), "{value}")?)
     }
 }
 
@@ -249,21 +263,6 @@ impl<W: Write> fmt::Write for OneLine<'_, W> {
     }
 }
 
-/// One object: `time`, `level`, `target`, `message`, and the fields under their own names.
-fn as_json(time: &str, record: &Record<'_>) -> Json {
-    let mut members = AsMembers(Map::new());
-    // Fails only if the visitor fails, which it does not.
-    let _ = record.key_values().visit(&mut members);
-    let own = [
-        ("time", json!(time)),
-        ("level", json!(record.level().as_str().to_lowercase())),
-        ("target", json!(record.target())),
-        ("message", json!(record.args().to_string())),
-    ];
-    members.0.extend(own.map(|(key, value)| (key.to_owned(), value)));
-    Json::Object(members.0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -284,9 +283,7 @@ mod tests {
             text.ends_with('\n') && text.contains("WARN  blogctl::log 12,345 lines lost"),
             "{text}"
         );
-        let line: Json = serde_json::from_str(&loss_in_json(1)).expect("JSON");
-        assert_eq!((&line["level"], &line["lost_lines"]), (&json!("warn"), &json!(1)));
-        assert!(line["message"].as_str().expect("text").starts_with("1 line lost"));
+        assert!(loss_in_json(1).contains("\"1 line lost"));
     }
 
     #[test]
@@ -302,20 +299,25 @@ mod tests {
     }
 
     #[test]
-    fn a_record_is_one_json_object_in_one_line_whatever_it_holds() {
-        let fields = [("request_id", "id-1"), ("trace_id", ""), ("message", "not this one")];
-        let record = Record::builder()
-            .level(log::Level::Warn)
-            .target("blogctl::access")
-            .args(format_args!("GET /\n\"}} {{"))
-            .key_values(&fields)
-            .build();
-        let line = as_json("2026-01-31T08:00:00.000Z", &record);
-        let expected = json!({
-            "time": "2026-01-31T08:00:00.000Z", "level": "warn", "target": "blogctl::access",
-            "message": "GET /\n\"} {", "request_id": "id-1",
+    fn a_line_within_a_request_names_it_once() {
+        let fields = |own: &[(&str, &str)]| {
+            let record = Record::builder().key_values(&own).build();
+            let mut line = Vec::new();
+            write_fields(&mut line, &record).expect("memory");
+            String::from_utf8(line).expect("text")
+        };
+        assert_eq!(
+            fields(&[("client", "::1"), ("http.route", "/x"), ("none", "")]),
+            " client=::1"
+        );
+        let context = TraceContext::start();
+        let trace = context.trace_id();
+        Scope::new("id-1", Some(context)).enter(|| {
+            assert_eq!(fields(&[]), format!(" request_id=id-1 trace_id={trace}"));
+            assert_eq!(
+                fields(&[("request_id", "id-2")]),
+                format!(" request_id=id-2 trace_id={trace}")
+            );
         });
-        assert_eq!(line, expected);
-        assert!(!line.to_string().contains('\n'));
     }
 }

@@ -32,8 +32,8 @@ section! {
         #[alias(DEBUG via aliases::debug, LOG_LEVEL via aliases::log_level)]
         pub level: String = "info".to_owned(), text(A_LOG_FILTER, log_filter);
 
-        /// `text`, or `json` for one object per line with `time`, `level`, `target`, `message`, and `request_id` and
-        /// `trace_id` if there are any.
+        /// `text`, or `json` for one object per line with the fields of OpenTelemetry's log data model, described in
+        /// [tracing.md](tracing.md#log-lines-as-json).
         pub format: LogFormat = LogFormat::Text;
     }
 }

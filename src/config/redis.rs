@@ -98,6 +98,14 @@ impl RedisUrl {
         self.0.expose_secret()
     }
 
+    /// The host, without user, password and port.
+    pub fn host(&self) -> String {
+        Url::parse(self.expose())
+            .ok()
+            .and_then(|url| url.host_str().map(str::to_owned))
+            .unwrap_or_default()
+    }
+
     /// The address with a password; `None` if it has one already.
     fn with_password(&self, password: &str) -> Option<Self> {
         let mut url = Url::parse(self.expose()).ok().filter(|url| url.password().is_none())?;

@@ -6,12 +6,27 @@
 
 use diesel::{pg::PgConnection, sqlite::SqliteConnection};
 
+/// OpenTelemetry's name of SQLite (`db.system.name`).
+pub(super) const SQLITE: &str = "sqlite";
+/// OpenTelemetry's name of PostgreSQL.
+pub(super) const POSTGRES: &str = "postgresql";
+
 /// A connection to either database, borrowed by the work that runs on it.
 pub enum Connection<'c> {
     /// SQLite.
     Sqlite(&'c mut SqliteConnection),
     /// PostgreSQL.
     Postgres(&'c mut PgConnection),
+}
+
+impl Connection<'_> {
+    /// OpenTelemetry's name of the database.
+    pub(super) fn system(&self) -> &'static str {
+        match self {
+            Self::Sqlite(_) => SQLITE,
+            Self::Postgres(_) => POSTGRES,
+        }
+    }
 }
 
 /// Compiles a query for both databases, and runs it on the one that the connection belongs to.

@@ -9,6 +9,7 @@ use super::{
     Connection, DbError, on_either,
     posts::{PostColumns, PostRow},
     schema::{blog_posts, post_counts},
+    span::statement,
     users::UserRow,
 };
 
@@ -113,20 +114,24 @@ pub fn after(
     keyset: Keyset,
     limits: PageLimits,
 ) -> Result<PageRows, DbError> {
-    let query = PageQuery::newest(filter, keyset, limits);
-    on_either!(connection, |c| collect(
-        query.load_iter::<Columns, DefaultLoadingMode>(c)?,
-        limits
-    ))
+    statement(connection, "SELECT", "blog_posts", |connection| {
+        let query = PageQuery::newest(filter, keyset, limits);
+        on_either!(connection, |c| collect(
+            query.load_iter::<Columns, DefaultLoadingMode>(c)?,
+            limits
+        ))
+    })
 }
 
 /// The posts with these ids, with their authors, in the order of the ids. Ids of deleted posts are skipped.
 pub fn by_ids(connection: &mut Connection<'_>, ids: &[i64], limits: PageLimits) -> Result<PageRows, DbError> {
-    let query = PageQuery::ids(ids, limits);
-    on_either!(connection, |c| collect(
-        query.load_iter::<Columns, DefaultLoadingMode>(c)?,
-        limits
-    ))
+    statement(connection, "SELECT", "blog_posts", |connection| {
+        let query = PageQuery::ids(ids, limits);
+        on_either!(connection, |c| collect(
+            query.load_iter::<Columns, DefaultLoadingMode>(c)?,
+            limits
+        ))
+    })
 }
 
 type Columns = (PostColumns, UserRow);
@@ -158,32 +163,36 @@ fn collect(rows: impl Iterator<Item = QueryResult<Columns>>, limits: PageLimits)
 /// The keyset of the page that skips this many posts; `None` when there are fewer. Takes time in proportion to `skip`:
 /// it walks an index, though not the posts.
 pub fn skip(connection: &mut Connection<'_>, filter: &PostFilter, skip: i64) -> Result<Option<Keyset>, DbError> {
-    if skip == 0 {
-        return Ok(Some(Keyset::TOP));
-    }
-    let last_skipped: Option<(i64, i64)> = on_either!(connection, |c| {
-        filtered!(blog_posts::table.into_boxed(), filter)
-            .order((blog_posts::created_at_micros.desc(), blog_posts::id.desc()))
-            .offset(skip - 1)
-            .limit(1)
-            .select((blog_posts::created_at_micros, blog_posts::id))
-            .first(c)
-            .optional()
-    })?;
-    Ok(last_skipped.map(|(created_at_micros, id)| Keyset { created_at_micros, id }))
+    statement(connection, "SELECT", "blog_posts", |connection| {
+        if skip == 0 {
+            return Ok(Some(Keyset::TOP));
+        }
+        let last_skipped: Option<(i64, i64)> = on_either!(connection, |c| {
+            filtered!(blog_posts::table.into_boxed(), filter)
+                .order((blog_posts::created_at_micros.desc(), blog_posts::id.desc()))
+                .offset(skip - 1)
+                .limit(1)
+                .select((blog_posts::created_at_micros, blog_posts::id))
+                .first(c)
+                .optional()
+        })?;
+        Ok(last_skipped.map(|(created_at_micros, id)| Keyset { created_at_micros, id }))
+    })
 }
 
 /// The number of posts that pass the filter.
 pub fn count(connection: &mut Connection<'_>, filter: &PostFilter) -> Result<i64, DbError> {
-    if filter.is_everything() {
-        return count_all(connection);
-    }
-    Ok(on_either!(connection, |c| filtered!(
-        blog_posts::table.into_boxed(),
-        filter
-    )
-    .count()
-    .get_result(c))?)
+    statement(connection, "SELECT", "post_counts", |connection| {
+        if filter.is_everything() {
+            return count_all(connection);
+        }
+        Ok(on_either!(connection, |c| filtered!(
+            blog_posts::table.into_boxed(),
+            filter
+        )
+        .count()
+        .get_result(c))?)
+    })
 }
 
 /// The current version of the posts and authors: one row, in a few microseconds. `None` on PostgreSQL, where reading it

@@ -11,7 +11,7 @@ use diesel::{
     sqlite::Sqlite,
 };
 
-use super::{Connection, DbError};
+use super::{Connection, DbError, span::statement};
 
 /// Most posts that a search counts and ranks: the newest matches. Each takes some microseconds, and readers do not go that
 /// far.
@@ -104,27 +104,28 @@ struct Ranked {
 /// # Errors
 /// The database's.
 pub fn search(connection: &mut Connection<'_>, query: &SearchQuery) -> Result<SearchHits, DbError> {
-    // One more than the maximum shows whether there are more.
-    let limit = i64::try_from(MAX_HITS).unwrap_or(i64::MAX).saturating_add(1);
-    let (mut hits, is_current): (Vec<(f64, i64)>, bool) = match connection {
-        Connection::Sqlite(c) => {
-            let is_current = !super::sqlite::is_search_index_behind(c)?;
-            let rows: Vec<(i64, f64)> = MatchQuery {
-                text: query.for_fts5(),
-                query,
-                limit,
+    statement(connection, "SELECT", "post_search", |connection| {
+        // One more than the maximum shows whether there are more.
+        let limit = i64::try_from(MAX_HITS).unwrap_or(i64::MAX).saturating_add(1);
+        let (mut hits, is_current): (Vec<(f64, i64)>, bool) = match connection {
+            Connection::Sqlite(c) => {
+                let is_current = !super::sqlite::is_search_index_behind(c)?;
+                let rows: Vec<(i64, f64)> = MatchQuery {
+                    text: query.for_fts5(),
+                    query,
+                    limit,
+                }
+                .load(&mut **c)?;
+                // The smaller value of `bm25` is the better match.
+                (rows.into_iter().map(|(id, rank)| (-rank, id)).collect(), is_current)
             }
-            .load(&mut **c)?;
-            // The smaller value of `bm25` is the better match.
-            (rows.into_iter().map(|(id, rank)| (-rank, id)).collect(), is_current)
-        }
-        Connection::Postgres(c) => {
-            let rank = if query.is_ranked() {
-                "ts_rank('{0.1, 0.2, 0.4, 1.0}', searched, search_query($1, $2), 1)::float8"
-            } else {
-                "0::float8"
-            };
-            let rows: Vec<Ranked> = diesel::sql_query(format!(
+            Connection::Postgres(c) => {
+                let rank = if query.is_ranked() {
+                    "ts_rank('{0.1, 0.2, 0.4, 1.0}', searched, search_query($1, $2), 1)::float8"
+                } else {
+                    "0::float8"
+                };
+                let rows: Vec<Ranked> = diesel::sql_query(format!(
                 "{MATCHES_BY_TSVECTOR} SELECT id, {rank} AS rank FROM found JOIN blog_posts USING (id) ORDER BY id DESC"
             ))
             .bind::<Text, _>(query.pieces.join(" "))
@@ -133,18 +134,19 @@ pub fn search(connection: &mut Connection<'_>, query: &SearchQuery) -> Result<Se
             .bind::<BigInt, _>(query.author_id.unwrap_or_default())
             .bind::<BigInt, _>(limit)
             .load(&mut **c)?;
-            (rows.into_iter().map(|row| (row.rank, row.id)).collect(), true)
-        }
-    };
-    let is_limited = hits.len() > MAX_HITS;
-    hits.truncate(MAX_HITS);
-    hits.sort_unstable_by(|(rank, id), (other_rank, other_id)| {
-        other_rank.total_cmp(rank).then_with(|| other_id.cmp(id))
-    });
-    Ok(SearchHits {
-        ids: hits.into_iter().map(|(_, id)| id).collect(),
-        is_limited,
-        is_current,
+                (rows.into_iter().map(|row| (row.rank, row.id)).collect(), true)
+            }
+        };
+        let is_limited = hits.len() > MAX_HITS;
+        hits.truncate(MAX_HITS);
+        hits.sort_unstable_by(|(rank, id), (other_rank, other_id)| {
+            other_rank.total_cmp(rank).then_with(|| other_id.cmp(id))
+        });
+        Ok(SearchHits {
+            ids: hits.into_iter().map(|(_, id)| id).collect(),
+            is_limited,
+            is_current,
+        })
     })
 }
 

@@ -35,6 +35,7 @@ use super::{AfterCommit, DbError, Work, WorkError, WorkValue, deadline};
 use crate::{
     config::DatabaseSettings,
     metrics::{Observation, database::observe_connections},
+    trace::{self, Scope},
 };
 
 /// How long the readiness probe may take, connecting included.
@@ -168,10 +169,11 @@ impl PostgresDatabase {
             })
             .await?;
         let (reply, answer) = oneshot::channel();
+        let scope = Scope::current();
         let job: Job = Box::new(move |slot| {
             // A read whose client has gone is not needed; a write is done all the same.
             let is_needed = kind == WorkKind::Write || !reply.is_closed();
-            let outcome = is_needed.then(|| work(slot));
+            let outcome = is_needed.then(|| trace::within(scope, || work(slot)));
             Box::new(move || {
                 if let Some(outcome) = outcome {
                     let _ = reply.send(outcome);

@@ -8,6 +8,7 @@ use super::{
     column_types::StoredTime,
     on_either,
     schema::{blog_posts, users},
+    span::statement,
     users::UserRow,
 };
 
@@ -66,37 +67,43 @@ pub struct Changes<'a> {
 
 /// Finds a post by its id.
 pub fn by_id(connection: &mut Connection<'_>, id: i64) -> Result<Option<PostRow>, DbError> {
-    let found: Option<(PostColumns, UserRow)> = on_either!(connection, |c| blog_posts::table
-        .inner_join(users::table)
-        .filter(blog_posts::id.eq(id))
-        .select((PostColumns::as_select(), UserRow::as_select()))
-        // Not `first`, which adds a `LIMIT`: SQLite compiles a statement anew whenever its `LIMIT` is bound.
-        .get_result(c)
-        .optional())?;
-    Ok(found.map(|(post, author)| PostRow { post, author }))
+    statement(connection, "SELECT", "blog_posts", |connection| {
+        let found: Option<(PostColumns, UserRow)> = on_either!(connection, |c| blog_posts::table
+            .inner_join(users::table)
+            .filter(blog_posts::id.eq(id))
+            .select((PostColumns::as_select(), UserRow::as_select()))
+            // Not `first`, which adds a `LIMIT`: SQLite compiles a statement anew whenever its `LIMIT` is bound.
+            .get_result(c)
+            .optional())?;
+        Ok(found.map(|(post, author)| PostRow { post, author }))
+    })
 }
 
 /// Finds a post by its id, and locks it: no other transaction can change or delete it before this one ends.
 pub fn by_id_locked(connection: &mut Connection<'_>, id: i64) -> Result<Option<PostRow>, DbError> {
-    // On SQLite, the transaction holds the only write lock.
-    if let Connection::Postgres(c) = connection {
-        blog_posts::table
-            .find(id)
-            .select(blog_posts::id)
-            .for_update()
-            .first::<i64>(&mut **c)
-            .optional()?;
-    }
-    by_id(connection, id)
+    statement(connection, "SELECT FOR UPDATE", "blog_posts", |connection| {
+        // On SQLite, the transaction holds the only write lock.
+        if let Connection::Postgres(c) = connection {
+            blog_posts::table
+                .find(id)
+                .select(blog_posts::id)
+                .for_update()
+                .first::<i64>(&mut **c)
+                .optional()?;
+        }
+        by_id(connection, id)
+    })
 }
 
 /// Stores a post, and returns its id.
 pub fn insert(connection: &mut Connection<'_>, post: &NewPost<'_>) -> Result<i64, DbError> {
-    let values = post.values();
-    Ok(on_either!(connection, |c| diesel::insert_into(blog_posts::table)
-        .values(values)
-        .returning(blog_posts::id)
-        .get_result(c))?)
+    statement(connection, "INSERT", "blog_posts", |connection| {
+        let values = post.values();
+        Ok(on_either!(connection, |c| diesel::insert_into(blog_posts::table)
+            .values(values)
+            .returning(blog_posts::id)
+            .get_result(c))?)
+    })
 }
 
 /// Stores a post under its id from another database.
@@ -119,31 +126,37 @@ pub fn insert_many(connection: &mut Connection<'_>, posts: &[NewPost<'_>]) -> Re
 
 /// Changes a post.
 pub fn update(connection: &mut Connection<'_>, id: i64, changes: Changes<'_>) -> Result<(), DbError> {
-    let changes = (
-        changes.title.map(|title| blog_posts::title.eq(title)),
-        changes.content.map(|content| blog_posts::content.eq(content)),
-        blog_posts::updated_at_micros.eq(changes.updated_at.timestamp_micros()),
-    );
-    on_either!(connection, |c| diesel::update(blog_posts::table.find(id))
-        .set(changes)
-        .execute(c))?;
-    Ok(())
+    statement(connection, "UPDATE", "blog_posts", |connection| {
+        let changes = (
+            changes.title.map(|title| blog_posts::title.eq(title)),
+            changes.content.map(|content| blog_posts::content.eq(content)),
+            blog_posts::updated_at_micros.eq(changes.updated_at.timestamp_micros()),
+        );
+        on_either!(connection, |c| diesel::update(blog_posts::table.find(id))
+            .set(changes)
+            .execute(c))?;
+        Ok(())
+    })
 }
 
 /// Deletes a post.
 pub fn delete(connection: &mut Connection<'_>, id: i64) -> Result<(), DbError> {
-    on_either!(connection, |c| diesel::delete(blog_posts::table.find(id)).execute(c))?;
-    Ok(())
+    statement(connection, "DELETE", "blog_posts", |connection| {
+        on_either!(connection, |c| diesel::delete(blog_posts::table.find(id)).execute(c))?;
+        Ok(())
+    })
 }
 
 /// Deletes every post, and returns how many.
 pub fn delete_all(connection: &mut Connection<'_>) -> Result<usize, DbError> {
-    let deleted = on_either!(connection, |c| diesel::delete(blog_posts::table).execute(c))?;
-    // Empties the full-text index at once instead of post by post.
-    if let Connection::Sqlite(c) = connection {
-        c.batch_execute("INSERT INTO post_search (post_search) VALUES ('delete-all'); DELETE FROM posts_to_index")?;
-    }
-    Ok(deleted)
+    statement(connection, "DELETE", "blog_posts", |connection| {
+        let deleted = on_either!(connection, |c| diesel::delete(blog_posts::table).execute(c))?;
+        // Empties the full-text index at once instead of post by post.
+        if let Connection::Sqlite(c) = connection {
+            c.batch_execute("INSERT INTO post_search (post_search) VALUES ('delete-all'); DELETE FROM posts_to_index")?;
+        }
+        Ok(deleted)
+    })
 }
 
 /// The number of posts that an author created at exactly this time.

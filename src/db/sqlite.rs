@@ -24,6 +24,7 @@ pub(super) use self::search_index::{index_pending as index_pending_posts, is_beh
 use self::{file::DatabaseFile, long_reads::LongReads, searches::Searches, short_reads::ShortReads, writer::Writer};
 use super::{
     Connection, DbError, WorkError, WorkValue, deadline,
+    span::carry,
     work::{AfterCommit, WorkOnce},
 };
 use crate::config::DatabaseSettings;
@@ -92,7 +93,7 @@ impl SqliteDatabase {
 
     /// See [`super::Database::read_long`].
     pub async fn read_long<T: WorkValue, E: WorkError>(&self, work: impl WorkOnce<T, E>) -> Result<T, E> {
-        self.long_reads.run(deadline::until(self.deadline), work).await
+        self.long_reads.run(deadline::until(self.deadline), carry(work)).await
     }
 
     /// See [`super::Database::write`].
@@ -102,13 +103,13 @@ impl SqliteDatabase {
         after_commit: impl AfterCommit<T>,
     ) -> Result<T, E> {
         self.writer
-            .run(deadline::until(self.deadline), work, after_commit)
+            .run(deadline::until(self.deadline), carry(work), after_commit)
             .await
     }
 
     /// Searches after the index has caught up.
     pub async fn search<T: WorkValue, E: WorkError>(&self, work: impl WorkOnce<T, E>) -> Result<T, E> {
-        self.searches.run(self.catch_up(), work).await
+        self.searches.run(self.catch_up(), carry(work)).await
     }
 
     /// Lets the full-text index catch up with the writes of all processes. After a burst of writes it catches up only
@@ -129,7 +130,7 @@ impl SqliteDatabase {
                     }
                     Connection::Postgres(_) => Ok(()),
                 },
-                |_| (),
+                |()| (),
             )
             .await?;
         }

@@ -9,6 +9,7 @@ use super::{
     column_types::{StoredGuid, StoredTime},
     on_either,
     schema::{name_tokens, users},
+    span::statement,
 };
 use crate::user_key::UserKey;
 
@@ -57,26 +58,30 @@ pub fn by_key(connection: &mut Connection<'_>, key: UserKey) -> Result<Option<Us
 
 /// The user with this key, who must exist.
 pub fn existing_by_key(connection: &mut Connection<'_>, key: UserKey) -> Result<UserRow, DbError> {
-    let (mut tid_text, mut oid_text) = (Uuid::encode_buffer(), Uuid::encode_buffer());
-    let tid = &*key.tenant_id.hyphenated().encode_lower(&mut tid_text);
-    let oid = &*key.object_id.hyphenated().encode_lower(&mut oid_text);
-    Ok(on_either!(connection, |c| users::table
-        .filter(users::tid.eq(tid))
-        .filter(users::oid.eq(oid))
-        .select(UserRow::as_select())
-        // Not `first`: see `posts::by_id`.
-        .get_result(c))?)
+    statement(connection, "SELECT", "users", |connection| {
+        let (mut tid_text, mut oid_text) = (Uuid::encode_buffer(), Uuid::encode_buffer());
+        let tid = &*key.tenant_id.hyphenated().encode_lower(&mut tid_text);
+        let oid = &*key.object_id.hyphenated().encode_lower(&mut oid_text);
+        Ok(on_either!(connection, |c| users::table
+            .filter(users::tid.eq(tid))
+            .filter(users::oid.eq(oid))
+            .select(UserRow::as_select())
+            // Not `first`: see `posts::by_id`.
+            .get_result(c))?)
+    })
 }
 
 /// Stores a user unless one with this key exists; returns whether it did. Safe against concurrent calls.
 pub fn insert_if_new(connection: &mut Connection<'_>, user: &NewUser<'_>) -> Result<bool, DbError> {
-    let values = user.values();
-    let inserted = on_either!(connection, |c| diesel::insert_into(users::table)
-        .values(values)
-        .on_conflict((users::tid, users::oid))
-        .do_nothing()
-        .execute(c))?;
-    Ok(inserted == 1)
+    statement(connection, "INSERT", "users", |connection| {
+        let values = user.values();
+        let inserted = on_either!(connection, |c| diesel::insert_into(users::table)
+            .values(values)
+            .on_conflict((users::tid, users::oid))
+            .do_nothing()
+            .execute(c))?;
+        Ok(inserted == 1)
+    })
 }
 
 /// Stores a user under its id from another database.
@@ -95,40 +100,46 @@ pub fn rename(
     display_name: &str,
     updated_at: DateTime<Utc>,
 ) -> Result<(), DbError> {
-    let changes = (
-        users::display_name.eq(display_name),
-        users::updated_at_micros.eq(updated_at.timestamp_micros()),
-    );
-    on_either!(connection, |c| diesel::update(users::table.find(id))
-        .set(changes)
-        .execute(c))?;
-    Ok(())
+    statement(connection, "UPDATE", "users", |connection| {
+        let changes = (
+            users::display_name.eq(display_name),
+            users::updated_at_micros.eq(updated_at.timestamp_micros()),
+        );
+        on_either!(connection, |c| diesel::update(users::table.find(id))
+            .set(changes)
+            .execute(c))?;
+        Ok(())
+    })
 }
 
 /// When the token that the user's name comes from was issued, in seconds since 1970; `None` if the name comes from no
 /// token.
 pub fn name_issued_at(connection: &mut Connection<'_>, id: i64) -> Result<Option<i64>, DbError> {
-    Ok(on_either!(connection, |c| name_tokens::table
-        .find(id)
-        .select(name_tokens::issued_at)
-        .get_result(c)
-        .optional())?)
+    statement(connection, "SELECT", "name_tokens", |connection| {
+        Ok(on_either!(connection, |c| name_tokens::table
+            .find(id)
+            .select(name_tokens::issued_at)
+            .get_result(c)
+            .optional())?)
+    })
 }
 
 /// Records a token that names the user; returns whether it was issued later than every token recorded before. Until the
 /// transaction ends, no other transaction records a token for this user.
 pub fn record_name_token(connection: &mut Connection<'_>, id: i64, issued_at: i64) -> Result<bool, DbError> {
-    if replace_older_name_token(connection, id, issued_at)? {
-        return Ok(true);
-    }
-    let values = (name_tokens::user_id.eq(id), name_tokens::issued_at.eq(issued_at));
-    let inserted = on_either!(connection, |c| diesel::insert_into(name_tokens::table)
-        .values(values)
-        .on_conflict(name_tokens::user_id)
-        .do_nothing()
-        .execute(c))?;
-    // If another transaction inserted a token in between, that token may be older.
-    Ok(inserted == 1 || replace_older_name_token(connection, id, issued_at)?)
+    statement(connection, "UPDATE", "name_tokens", |connection| {
+        if replace_older_name_token(connection, id, issued_at)? {
+            return Ok(true);
+        }
+        let values = (name_tokens::user_id.eq(id), name_tokens::issued_at.eq(issued_at));
+        let inserted = on_either!(connection, |c| diesel::insert_into(name_tokens::table)
+            .values(values)
+            .on_conflict(name_tokens::user_id)
+            .do_nothing()
+            .execute(c))?;
+        // If another transaction inserted a token in between, that token may be older.
+        Ok(inserted == 1 || replace_older_name_token(connection, id, issued_at)?)
+    })
 }
 
 fn replace_older_name_token(connection: &mut Connection<'_>, id: i64, issued_at: i64) -> Result<bool, DbError> {

@@ -8,9 +8,16 @@ pub trait WorkValue: Send + 'static {}
 impl<T: Send + 'static> WorkValue for T {}
 
 /// The error of work: its own, or the database's.
-pub trait WorkError: From<DbError> + Send + 'static {}
+pub trait WorkError: From<DbError> + Send + 'static {
+    /// The database's error, if it is one.
+    fn database_error(&self) -> Option<&DbError>;
+}
 
-impl<E: From<DbError> + Send + 'static> WorkError for E {}
+impl WorkError for DbError {
+    fn database_error(&self) -> Option<&DbError> {
+        Some(self)
+    }
+}
 
 /// Work that may run again: on a fresh connection when the first one is lost, or after its transaction was rolled back
 /// for another one.

@@ -1,4 +1,4 @@
-//! The log and the audit trail of this process.
+//! The log of this process.
 
 use std::sync::LazyLock;
 
@@ -19,17 +19,7 @@ static PROBLEMS: LazyLock<Family<Counter, 1>> = LazyLock::new(|| {
     )
 });
 
-static AUDIT_LOST: LazyLock<Family<Counter, 0>> = LazyLock::new(|| {
-    Family::counters(
-        "blogctl_audit_events_lost",
-        "Events that are missing in the audit trail, because it could not be written; the trail says so, too",
-        [],
-    )
-});
-
 pub(super) fn describe(catalog: &mut Catalog) {
-    AUDIT_LOST.begin([[]]);
-    AUDIT_LOST.describe(catalog);
     DROPPED.begin([[]]);
     DROPPED.describe(catalog);
     PROBLEMS.begin([["warn"], ["error"]]);
@@ -39,11 +29,6 @@ pub(super) fn describe(catalog: &mut Catalog) {
 /// Counts lines that are lost.
 pub fn dropped(lines: u64) {
     DROPPED.with([]).add(lines);
-}
-
-/// Counts an event that is missing in the audit trail.
-pub fn audit_event_lost() {
-    AUDIT_LOST.with([]).increment();
 }
 
 /// Counts a line of this level, if it reports a problem.

@@ -1,20 +1,16 @@
-//! Logs each request in one line and records it in the metrics. The line has method, path, status, duration, request id, and trace id
-//! if there is one. Never the query string: it may hold an authorization code.
+//! Logs each request in one line and records it in the metrics. The line has method, path, status and duration, never the
+//! query string: it may hold an authorization code. The same values are fields of the line, which only its JSON form shows.
 
-use std::{
-    rc::Rc,
-    time::{Duration, Instant},
-};
+use std::{rc::Rc, time::Instant};
 
 use actix_web::{
     Error,
     body::MessageBody,
     dev::{ServiceRequest, ServiceResponse},
-    http::Method,
     middleware::Next,
 };
 
-use super::{RequestId, TraceContext, connection_data::ConnectionData};
+use super::{RequestId, connection_data::ConnectionData};
 use crate::metrics;
 
 /// Middleware (for `actix_web::middleware::from_fn`): logs a request after its response. Wrap it inside
@@ -29,35 +25,31 @@ pub async fn log(
     let started = Instant::now();
     let id = RequestId::get(request.request());
     let (method, path) = (request.method().clone(), request.path().to_owned());
-    let trace = TraceContext::id(request.request());
     let role = request
         .request()
         .conn_data::<Rc<ConnectionData>>()
         .map_or("", |data| data.guard.registry.role);
     let result = next.call(request).await;
     let duration = started.elapsed();
-    let status = match &result {
-        Ok(response) => response.status(),
-        Err(error) => error.as_response_error().status_code(),
-    }
-    .as_u16();
-    record(role, &method, result.as_ref().ok(), status, duration);
-    let ms = duration.as_secs_f64() * 1000.0;
-    let (id, trace) = (id.as_str(), trace.as_str());
-    log::info!(target: "blogctl::access", request_id = id, trace_id = trace; "{method} {path} {status} {ms:.1}ms");
-    result
-}
-
-fn record<B>(
-    role: &'static str,
-    method: &Method,
-    response: Option<&ServiceResponse<B>>,
-    status: u16,
-    duration: Duration,
-) {
-    if metrics::is_enabled() {
+    let (status, route) = match &result {
+        Ok(response) => (response.status(), response.request().match_pattern()),
         // Errors become responses further inside; only a defect leaves one, and no request to take the route from.
-        let route = response.and_then(|response| response.request().match_pattern());
+        Err(error) => (error.as_response_error().status_code(), None),
+    };
+    let status = status.as_u16();
+    if metrics::is_enabled() {
         metrics::http::record(role, method.as_str(), route.as_deref(), status, duration);
     }
+    let ms = duration.as_secs_f64() * 1000.0;
+    log::info!(
+        target: "blogctl::access",
+        request_id = id.as_str(),
+        "http.request.method" = method.as_str(),
+        "url.path" = path.as_str(),
+        "http.route" = route.as_deref().unwrap_or_default(),
+        "http.response.status_code" = status,
+        "blogctl.duration_ms" = (ms * 1000.0).round() / 1000.0;
+        "{method} {path} {status} {ms:.1}ms"
+    );
+    result
 }

@@ -2,9 +2,10 @@
 
 use actix_web::HttpRequest;
 
-use super::{RequestId, TraceContext, TrustedProxies};
+use super::{RequestId, TrustedProxies};
 use crate::{
     audit::{AuditLog, Event, Origin},
+    trace::{Scope, TraceContext},
     user_key::UserKey,
 };
 
@@ -28,11 +29,11 @@ impl RequestAudit {
     /// The request as the origin of an event.
     pub fn origin(&self, request: &HttpRequest, actor: Option<UserKey>) -> Origin {
         let peer = request.peer_addr().map(|peer| peer.ip());
-        let trace_id = TraceContext::id(request);
+        let trace_id = Scope::with_current(|scope| scope.context().map(TraceContext::trace_id));
         Origin {
             actor: actor.map(Into::into),
             request_id: Some(RequestId::get(request).as_str().to_owned()),
-            trace_id: Some(trace_id).filter(|id| !id.is_empty()),
+            trace_id: trace_id.flatten(),
             source: self.proxies.client(peer, request.headers()),
         }
     }

@@ -1,5 +1,5 @@
-//! Assigns the request id: taken from `X-Request-ID` if valid, otherwise generated. The response repeats it. Also reads
-//! the trace context, if the client sends one.
+//! Assigns the request id: taken from `X-Request-ID` if valid, otherwise generated. The response repeats it. Also begins
+//! the request's span, and enters the scope in which the request is handled.
 
 use std::{convert::Infallible, future::Ready, future::ready};
 
@@ -12,7 +12,8 @@ use actix_web::{
 };
 use uuid::fmt::Hyphenated;
 
-use super::TraceContext;
+use super::tracing;
+use crate::trace::Begun;
 
 /// `X-Request-ID`
 pub const HEADER: HeaderName = HeaderName::from_static("x-request-id");
@@ -67,8 +68,8 @@ impl FromRequest for RequestId {
     }
 }
 
-/// Middleware (for `actix_web::middleware::from_fn`): assigns the id, returns it in the response, and stores the trace
-/// context.
+/// Middleware (for `actix_web::middleware::from_fn`): assigns the id, returns it in the response, and records the
+/// request.
 ///
 /// # Errors
 /// Those of the wrapped service.
@@ -82,11 +83,12 @@ pub async fn assign(
         .and_then(RequestId::from_client)
         .unwrap_or_else(RequestId::new);
     let header = id.to_header();
+    let Begun { span, scope } = tracing::begin(&request, id.as_str());
     request.extensions_mut().insert(id);
-    if let Some(trace) = TraceContext::from_headers(request.headers()) {
-        request.extensions_mut().insert(trace);
-    }
-    let mut response = next.call(request).await?;
+    let method = request.method().clone();
+    let result = scope.run(next.call(request)).await;
+    tracing::end(span, &method, &result);
+    let mut response = result?;
     response.headers_mut().insert(HEADER, header);
     Ok(response)
 }

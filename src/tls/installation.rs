@@ -76,6 +76,7 @@ impl Installation {
     /// The files cannot be used.
     pub(super) fn count_failure(&self) {
         metrics::certificates::tls_reloaded(self.role, Reload::Failed);
+        self.served.record_failure();
     }
 
     /// The configuration that the server uses.

@@ -20,7 +20,8 @@ use super::{
 };
 use crate::{
     entra::{ClaimsChallenge, confidential_client::SignInError},
-    serve::{TraceContext, request_id, trace},
+    outbound::PropagateTrace,
+    serve::request_id,
     tls::ApiAgent,
 };
 use response::ApiResponse;
@@ -167,13 +168,11 @@ impl Call {
     }
 }
 
-/// Ties a call to the request that it serves, in the logs of both servers.
+/// Ties a call to the request that it serves.
 #[derive(Debug, Clone)]
 pub struct Correlation {
-    /// See [`crate::serve::RequestId`].
+    /// See [`crate::serve::RequestId`]. In the logs of both servers.
     pub request_id: String,
-    /// The trace that the request is part of.
-    pub trace: TraceContext,
     /// The browser's address, if known. The API uses it if `server.trusted_proxies` there lists this site.
     pub client: Option<IpAddr>,
 }
@@ -235,15 +234,12 @@ impl ApiClient {
     fn send(&self, token: &SecretString, correlation: &Correlation, call: &Call) -> Result<ApiResponse, ApiError> {
         let body = call.body.as_ref().map(ToString::to_string);
         let mut request = http::Request::builder()
+            .extension(PropagateTrace)
             .method(call.method)
             .uri(format!("{}{}", self.base, call.path))
             .header("Authorization", format!("Bearer {}", token.expose_secret()))
             .header("Accept", "application/json")
-            .header(request_id::HEADER.as_str(), &correlation.request_id)
-            .header(trace::PARENT.as_str(), correlation.trace.next_traceparent());
-        if let Some(state) = correlation.trace.state() {
-            request = request.header(trace::STATE.as_str(), state);
-        }
+            .header(request_id::HEADER.as_str(), &correlation.request_id);
         if let Some(client) = correlation.client {
             request = request.header("X-Forwarded-For", client.to_string());
         }
@@ -351,7 +347,7 @@ impl UserApi {
     async fn call(&self, call: Call) -> Result<ApiResponse, ApiError> {
         let result = self.call_with_token(&Arc::new(call)).await;
         if let Err(error) = &result {
-            log::info!(request_id = self.correlation.request_id, trace_id = self.correlation.trace.trace_id(); "API call: {error}");
+            log::info!(request_id = self.correlation.request_id; "API call: {error}");
         }
         result
     }
@@ -362,7 +358,7 @@ impl UserApi {
         let token = tokens.valid(&self.ticket).await?;
         let mut response = self.send(token.clone(), call).await?;
         if response.status == StatusCode::UNAUTHORIZED && response.challenge.is_none() {
-            log::info!(request_id = self.correlation.request_id, trace_id = self.correlation.trace.trace_id(); "the API rejected an access token; refreshing it");
+            log::info!(request_id = self.correlation.request_id; "the API rejected an access token; refreshing it");
             let token = tokens.replace_rejected(&self.ticket, token).await?;
             response = self.send(token, call).await?;
         }

@@ -13,7 +13,7 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
 };
 
-use crate::metrics::limits::PoolMetrics;
+use crate::{metrics::limits::PoolMetrics, trace};
 
 /// Most requests that wait for a thread of one pool.
 const MAX_WAITING: usize = 256;
@@ -112,11 +112,11 @@ impl BlockingPool {
             Err(_) => self.wait_for_thread().await.inspect_err(|_| self.metrics.rejected())?,
         };
         let threads = self.threads.as_ref().ok_or(PoolError::Aborted(self.target))?;
-        let work = move || {
+        let work = trace::carry(move || {
             let outcome = work();
             drop(free);
             outcome
-        };
+        });
         threads
             .spawn_blocking(work)
             .await
@@ -128,10 +128,10 @@ impl BlockingPool {
         let (Ok(free), Some(threads)) = (Arc::clone(&self.free).try_acquire_owned(), &self.threads) else {
             return false;
         };
-        threads.spawn_blocking(move || {
+        threads.spawn_blocking(trace::carry(move || {
             let _free = free;
             work();
-        });
+        }));
         true
     }
 

@@ -24,7 +24,7 @@ use super::{
     static_files::StaticFiles,
     templates::{Layout, LayoutAccount, Templates},
 };
-use crate::serve::{RequestId, TraceContext, TrustedProxies};
+use crate::serve::{RequestId, TrustedProxies};
 
 /// How long a page waits for the API when it only wants to know what to offer.
 const RIGHTS_TIMEOUT: Duration = Duration::from_secs(2);
@@ -72,7 +72,6 @@ impl RequestContext {
         let proxies = self.component::<TrustedProxies>().ok();
         Correlation {
             request_id: self.request_id(),
-            trace: TraceContext::get_or_start(&self.request),
             client: proxies.and_then(|proxies| proxies.client(peer, self.request.headers())),
         }
     }
@@ -90,11 +89,6 @@ impl RequestContext {
     /// The id of the request, for log lines and error pages.
     pub fn request_id(&self) -> String {
         RequestId::get(&self.request).as_str().to_owned()
-    }
-
-    /// The id of the trace that the request is part of, for log lines; empty when there is none.
-    pub fn trace_id(&self) -> String {
-        TraceContext::id(&self.request)
     }
 
     /// Renders a page with status 200, and shows the flash message.
@@ -145,7 +139,7 @@ impl RequestContext {
             request_id: self.request_id(),
         };
         let html = self.templates.render(template, &layout, page).map_err(|error| {
-            log::error!(request_id = self.request_id(), trace_id = self.trace_id(); "{error}");
+            log::error!(request_id = self.request_id(); "{error}");
             PageError::from(ErrorKind::Internal)
         })?;
         Ok(HttpResponse::build(status)

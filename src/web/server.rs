@@ -20,17 +20,22 @@ use crate::{
     entra::ConfidentialClient,
     loopback::is_loopback,
     serve::{
-        self, ListenAddress, Listeners, Options, ShutdownHandle, UnixSocket, access_log, exposure, request_guard,
-        request_id,
+        self, ListenAddress, Listeners, Options, ShutdownHandle, Tracing, UnixSocket, access_log, exposure,
+        request_guard, request_id,
     },
+    telemetry::Telemetry,
     tls::{Https, HttpsRole, ServedCertificate},
 };
+
+/// `service.name` of the spans, unless the settings have another one.
+const SERVICE: &str = "blogctl-client";
 
 /// A server that listens, but does not serve yet.
 pub struct Server {
     http: serve::Server,
     https: Option<Https>,
     watch: CertificateWatch,
+    telemetry: Telemetry,
     client: Arc<ConfidentialClient>,
     audit: AuditLog,
     fingerprint: String,
@@ -76,10 +81,13 @@ impl Server {
         let https = Https::start(settings, &settings.client.host, &role)?;
         let client = Arc::clone(&state.client);
         let watch = CertificateWatch::start(client, &settings.client).map_err(StartError::Threads)?;
+        let telemetry = Telemetry::start(&settings.telemetry, settings.entra.ca_file.as_deref(), SERVICE)?;
+        let tracing = web::Data::new(Tracing::new(telemetry.tracer(), settings));
         let (client, audit) = (Arc::clone(&state.client), state.audit.log().clone());
         // Middleware wraps inside out: a request meets the last one first.
         let application = move || {
             App::new()
+                .app_data(tracing.clone())
                 .configure(|app| state.register(app))
                 .configure(|app| routes::configure(app, state.addresses.redirect_uri.path()))
                 .wrap(from_fn(request_guard::check))
@@ -108,6 +116,7 @@ impl Server {
             http,
             https,
             watch,
+            telemetry,
             client,
             audit,
             fingerprint: settings.fingerprint.clone(),
@@ -153,20 +162,26 @@ impl Server {
             http,
             https,
             watch,
+            telemetry,
             client,
             audit,
             fingerprint,
         } = self;
         audit.record_start(fingerprint);
         client.record_credential_in_use();
+        if let Some(https) = &https {
+            https.served_certificate().record_in(&audit);
+        }
         let served = match https {
             Some(https) => https.serve(http).await,
             None => http.run().await,
         };
         drop(watch);
-        web::block(move || audit.record_stop())
-            .await
-            .map_err(io::Error::other)?;
+        let close = move || {
+            audit.record_stop();
+            telemetry.stop();
+        };
+        web::block(close).await.map_err(io::Error::other)?;
         served
     }
 }

@@ -8,6 +8,7 @@ use crate::{
     entra::{ProviderError, confidential_client::SignInError},
     hint::Hint,
     serve::ListenError,
+    telemetry::TelemetryError,
     tls::TlsError,
 };
 
@@ -35,6 +36,9 @@ pub enum StartError {
     /// The Entra ID client cannot be created, because its certificate cannot be used.
     #[error(transparent)]
     Client(#[from] SignInError),
+    /// Spans cannot be sent.
+    #[error(transparent)]
+    Telemetry(#[from] TelemetryError),
     /// The Redis settings cannot be used.
     #[error(transparent)]
     Redis(#[from] RedisSetupError),
@@ -70,6 +74,9 @@ impl StartError {
             Self::Audit(error) => return Hint::hint(error).map(Cow::into_owned),
             Self::Client(SignInError::Credential(error)) => return Some(error.hint()),
             Self::Provider(_) | Self::Client(_) => "see entra.tenant_id, entra.authority_host and entra.ca_file",
+            Self::Telemetry(_) => {
+                "entra.ca_file is a PEM file with the certificates to trust in addition to the system's"
+            }
             Self::Redis(_) => "see redis.url and redis.ca_file, a PEM file with the certificates to trust",
             Self::Header(_) => "see client.public_url and entra.authority_host",
             Self::Template(_) | Self::Socket(_) | Self::Threads(_) => return None,

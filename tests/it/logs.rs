@@ -145,7 +145,7 @@ fn each_line_of_a_request_has_its_id_and_trace() {
     let lines: Vec<Value> = log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
     let of_requests: Vec<&Value> = lines
         .iter()
-        .filter(|line| line["request_id"] == "the-request")
+        .filter(|line| line["attributes"]["request_id"] == "the-request")
         .collect();
     assert_eq!(of_requests.len(), 400, "rejection and access line for each");
     assert!(
@@ -153,7 +153,7 @@ fn each_line_of_a_request_has_its_id_and_trace() {
         "{:?}",
         of_requests.first()
     );
-    assert_eq!(lines.last().expect("a line")["message"], "stopped");
+    assert_eq!(lines.last().expect("a line")["body"], "stopped");
 }
 
 #[test]
@@ -237,7 +237,11 @@ fn one_line_says_how_many_log_lines_were_lost() {
                 break 'asking;
             }
             let line: Value = serde_json::from_str(&line).expect("every line is whole");
-            reported.extend(line["lost_lines"].as_u64().map(|lost| (lost, line["message"].clone())));
+            reported.extend(
+                line["attributes"]["lost_lines"]
+                    .as_u64()
+                    .map(|lost| (lost, line["body"].clone())),
+            );
         }
     }
     assert_eq!(reported.len(), 1, "{reported:?}");

@@ -37,4 +37,5 @@ mod settings_files;
 mod support;
 mod tls;
 mod token;
+mod traces;
 mod web;

@@ -27,6 +27,7 @@ pub mod azure;
 pub mod binary;
 pub mod browser;
 pub mod certificates;
+pub mod collector;
 pub mod cookie_jar;
 pub mod database;
 pub mod dev;

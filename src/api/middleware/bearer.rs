@@ -26,7 +26,7 @@ use crate::{
     api::{name_updates::NameUpdates, problem::Problem},
     blog::{Actor, Blog, Rights, TokenName, UserKey},
     entra::{AccessTokenValidator, AppRole, BearerToken, Principal, TokenError},
-    metrics,
+    metrics, trace,
 };
 
 /// Says in every response what the caller may do: `read`, `write` or `manage`. A client learns from it which
@@ -166,7 +166,7 @@ async fn caller(
         outcome
     } else {
         let (validator, token) = (Arc::clone(validator), token.as_str().to_owned());
-        web::block(move || validator.validate(&token)).await?
+        web::block(trace::carry(move || validator.validate(&token))).await?
     };
     metrics::tokens::validated(outcome.as_ref().map_or_else(TokenError::code, |_| "valid"), is_cached);
     if matches!(outcome, Err(TokenError::Rejected(_))) {

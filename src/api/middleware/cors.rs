@@ -4,12 +4,16 @@
 //! Credentials in the sense of CORS (cookies) are never allowed: the API accepts bearer tokens only.
 
 use actix_cors::Cors;
-use actix_web::{http::header, middleware::Condition};
+use actix_web::{
+    http::header::{self, HeaderName},
+    middleware::Condition,
+};
 
 use crate::{
     api::idempotency,
     config::{OriginError, parse_origin},
-    serve::{request_id, trace},
+    serve::request_id,
+    trace,
 };
 
 /// How long a browser may cache a preflight response, in seconds.
@@ -73,8 +77,8 @@ impl Origins {
                 header::IF_UNMODIFIED_SINCE,
                 idempotency::HEADER,
                 request_id::HEADER,
-                trace::PARENT,
-                trace::STATE,
+                HeaderName::from_static(trace::PARENT),
+                HeaderName::from_static(trace::STATE),
             ])
             .expose_headers([
                 "Blog-Rights",

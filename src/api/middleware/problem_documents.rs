@@ -21,7 +21,7 @@ use actix_web::{
 };
 
 use crate::api::problem::{MEDIA_TYPE, Problem};
-use crate::serve::{RequestId, TraceContext, request_id};
+use crate::serve::{RequestId, request_id};
 
 /// Middleware. It belongs inside [`request_id::assign`] and outside everything that can reject a request.
 ///
@@ -37,7 +37,6 @@ pub async fn complete(
         method: request.method().clone(),
         path: request.path().to_owned(),
         id: RequestId::get(request.request()),
-        trace: TraceContext::id(request.request()),
     };
     match catch_panic(async move { next.call(request).await }).await {
         Ok(Ok(response)) => Ok(request_info.complete(response)),
@@ -76,7 +75,6 @@ struct RequestInfo {
     method: Method,
     path: String,
     id: RequestId,
-    trace: String,
 }
 
 impl RequestInfo {
@@ -109,16 +107,11 @@ impl RequestInfo {
     }
 
     fn document(&self, problem: &Problem) -> Vec<u8> {
-        let Self {
-            method,
-            path,
-            id,
-            trace,
-        } = self;
-        let (id, trace, code) = (id.as_str(), trace.as_str(), problem.code());
+        let Self { method, path, id } = self;
+        let (id, code) = (id.as_str(), problem.code());
         match problem.causes() {
-            Some(causes) => log::error!(request_id = id, trace_id = trace; "{method} {path} {code}: {causes}"),
-            None => log::info!(request_id = id, trace_id = trace; "{method} {path} rejected: {code}"),
+            Some(causes) => log::error!(request_id = id; "{method} {path} {code}: {causes}"),
+            None => log::info!(request_id = id; "{method} {path} rejected: {code}"),
         }
         problem.document(path, id)
     }

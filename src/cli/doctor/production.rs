@@ -46,8 +46,16 @@ const fn check(
 fn public_hosts(context: &DoctorContext) -> Vec<(&'static str, &str)> {
     let settings = &context.settings;
     [
-        (context.client, "client.host", settings.client.host.as_str()),
-        (context.api, "api.host", settings.api.host.as_str()),
+        (
+            context.client && settings.client.socket_path.is_none(),
+            "client.host",
+            settings.client.host.as_str(),
+        ),
+        (
+            context.api && settings.api.socket_path.is_none(),
+            "api.host",
+            settings.api.host.as_str(),
+        ),
     ]
     .into_iter()
     .filter(|(is_checked, _, host)| *is_checked && !is_loopback_host(host))

@@ -140,7 +140,7 @@ fn require_step_up(
     if context.session.require_step_up(challenge) == StepUp::Failed {
         return explain(context, &ErrorKind::StepUpFailed.into());
     }
-    log::info!(request_id = context.request_id(), trace_id = context.trace_id(); "the API requires a stronger sign-in");
+    log::info!(request_id = context.request_id(); "the API requires a stronger sign-in");
     let next = next
         .cloned()
         .or_else(|| context.return_path(requested_page(&context.request)));
@@ -197,7 +197,7 @@ fn explain(context: &RequestContext, error: &PageError) -> Result<HttpResponse, 
     let kind = error.kind();
     let explanation = Explanation::new(kind);
     if explanation.status.is_server_error() {
-        log::error!(request_id = context.request_id(), trace_id = context.trace_id(); "{}: {}", explanation.status.as_u16(), log_text(kind, explanation.heading));
+        log::error!(request_id = context.request_id(); "{}: {}", explanation.status.as_u16(), log_text(kind, explanation.heading));
     }
     let entra = match kind {
         ErrorKind::SignInFailed(error) | ErrorKind::ConsentRequired(error) => Some(EntraDetails::new(error)),

@@ -92,7 +92,6 @@ pub async fn finish(
 }
 
 /// The response to a sign-in that succeeded, and who signed in.
-
 async fn sign_in(
     context: &RequestContext,
     query: CallbackQuery,
@@ -114,7 +113,7 @@ async fn sign_in(
         .iss
         .is_some_and(|issuer| issuer != provider.authority().issuer_v2())
     {
-        log::error!(request_id = context.request_id(), trace_id = context.trace_id(); "sign-in rejected: the response is from another issuer");
+        log::error!(request_id = context.request_id(); "sign-in rejected: the response is from another issuer");
         return Err(fail(ErrorKind::InvalidSignInResponse.into()));
     }
     if let Some(error) = query.error {
@@ -219,7 +218,7 @@ fn sign_in_error(context: &RequestContext, error: SignInError) -> PageError {
     match error {
         SignInError::Entra(error) => entra_error(context, error),
         error => {
-            log::error!(request_id = context.request_id(), trace_id = context.trace_id(); "sign-in failed: {}", error.with_hint());
+            log::error!(request_id = context.request_id(); "sign-in failed: {}", error.with_hint());
             error.into()
         }
     }
@@ -233,7 +232,7 @@ fn entra_error(context: &RequestContext, error: EntraError) -> PageError {
         log::Level::Warn
     };
     log::log!(
-        level, request_id = context.request_id(), trace_id = context.trace_id();
+        level, request_id = context.request_id();
         "sign-in rejected: {} AADSTS{} correlation_id={}",
         error.error,
         error.code.unwrap_or_default(),

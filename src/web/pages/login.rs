@@ -93,7 +93,7 @@ pub async fn start(
     // A user who asks for a prompt has decided to sign in again, so this is not a loop.
     if account.is_none() && hints.prompt.is_none() && sign_ins.loop_guard.is_looping(&context.request) {
         log::error!(
-            request_id = context.request_id(), trace_id = context.trace_id();
+            request_id = context.request_id();
             "a browser signs in again and again, and its session is lost each time; hint: let replicas share sessions \
              (redis.url), or send each browser to the same one"
         );
@@ -101,10 +101,12 @@ pub async fn start(
     }
     let client = Arc::clone(&client);
     let request = pools.discovery.run(move || client.authorization_request(&hints)).await;
-    let request = request.map_err(|error| PageError::from(error).with_next(next.clone()))?.map_err(|error| {
-        log::error!(request_id = context.request_id(), trace_id = context.trace_id(); "sign-in cannot be started: {error}");
-        PageError::from(error).with_next(next.clone())
-    })?;
+    let request = request
+        .map_err(|error| PageError::from(error).with_next(next.clone()))?
+        .map_err(|error| {
+            log::error!(request_id = context.request_id(); "sign-in cannot be started: {error}");
+            PageError::from(error).with_next(next.clone())
+        })?;
     let pending = PendingCookie {
         nonce: request.pending.nonce,
         code_verifier: request.pending.code_verifier.expose_secret().to_owned(),

@@ -92,7 +92,7 @@ pub async fn sign_out(
     };
     trail.record(&context.request, Some(account.user()), event);
     if let Some(count) = ended.transpose()? {
-        log::info!(request_id = context.request_id(), trace_id = context.trace_id(); "signed out everywhere: {count} sessions ended");
+        log::info!(request_id = context.request_id(); "signed out everywhere: {count} sessions ended");
     }
     context.session.purge();
     sign_ins.loop_guard.reset(&context.request);
@@ -105,7 +105,7 @@ pub async fn sign_out(
             return Ok(RequestContext::redirect(url.as_str()));
         }
     }
-    log::warn!(request_id = context.request_id(), trace_id = context.trace_id(); "signed out here but not at Entra, which does not answer");
+    log::warn!(request_id = context.request_id(); "signed out here but not at Entra, which does not answer");
     context.page_with_status(StatusCode::OK, "signed_out_here.html", &LogoutPage {})
 }
 

@@ -51,6 +51,7 @@ def build(engine, caddy):
     share = Path("/usr/share/postgresql") / server.parent.name
     shutil.copytree(share, root / str(share).lstrip("/"), ignore=shutil.ignore_patterns("man", "locale"))
     shutil.copytree("/usr/share/zoneinfo/Etc", root / "usr/share/zoneinfo/Etc")
+    copy(root, Path("/usr/share/zoneinfo/UTC"))
     bin_folder = root / "usr/local/bin"
     bin_folder.mkdir(parents=True)
     for program in postgres:

@@ -7,7 +7,6 @@
 - values.schema.json: its structure from values.yaml, the types of `settings` from the program's list of settings
 - README.md: the tables of the values sets and of the values, from the comments in these files
 - files/secret-settings.txt: the settings that are secrets, which the templates reject
-- files/blogctl.rules.yml: a copy of deploy/alerts/blogctl.rules.yml, because a chart contains only its own folder
 """
 
 import json
@@ -93,9 +92,6 @@ def stale_files():
     yield readme, between(text, "<!-- values -->\n", "<!-- end -->", table(values))
     secrets = [setting.name for setting in chart_settings().values() if setting.is_secret]
     yield CHART / "files/secret-settings.txt", "\n".join(secrets) + "\n"
-    rules = ROOT / "deploy/alerts/blogctl.rules.yml"
-    if rules.exists():
-        yield CHART / "files/blogctl.rules.yml", rules.read_text()
 
 
 def schema(values):

@@ -237,10 +237,16 @@ def mounts_match_volumes(objects):
     for item, template in objects.pods():
         volumes = [volume["name"] for volume in template["spec"]["volumes"]]
         mounts = template["spec"]["containers"][0]["volumeMounts"]
+        # Those of extraVolumes are the operator's.
+        of_the_chart = {m["name"] for m in mounts if m["mountPath"].startswith(("/etc/blogctl", "/run/secrets/"))}
         if sorted(volumes) != sorted(mount["name"] for mount in mounts):
             yield f"{name(item)}: volumes {volumes}, mounts {mounts}"
         if any("subPath" in mount for mount in mounts):
             yield f"{name(item)}: a subPath mount is never updated"
+        for volume in template["spec"]["volumes"]:
+            source = volume.get("secret") or volume.get("configMap") or volume.get("projected")
+            if source and volume["name"] in of_the_chart and source.get("defaultMode") != 0o440:
+                yield f"{name(item)}: every account may read the files of {volume['name']}"
         if len({mount["mountPath"] for mount in mounts}) != len(mounts):
             yield f"{name(item)}: two volumes at one path"
 

@@ -115,6 +115,26 @@ fn lines_that_were_removed_while_the_server_was_stopped_are_missing_forever() {
 }
 
 #[test]
+fn a_state_file_with_other_content_is_ignored() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("audit.jsonl");
+    record(&settings(&path), 1..3);
+    let chain = &lines(&path)[0]["chain"];
+    let zeros = "0".repeat(64);
+    for state in [
+        String::new(),
+        "not JSON".to_owned(),
+        format!("{{\"chain\":{chain},\"seq\":99,\"hash\":\"no hash\"}}"),
+        format!("{{\"chain\":{chain},\"seq\":18446744073709551615,\"hash\":\"{zeros}\"}}"),
+    ] {
+        fs::write(path.with_file_name("audit.jsonl.state"), &state).expect("written");
+        record(&settings(&path), 3..4);
+        let report = verify(&[path.clone()], Expectations::default());
+        assert!(report.is_intact(), "{state}: {report:?}");
+    }
+}
+
+#[test]
 fn a_full_file_is_renamed_and_the_chain_goes_on() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("audit.jsonl");

@@ -34,6 +34,8 @@ url = "postgres://blog@db.invalid/blog?sslmode=verify-full"
 connect_timeout_seconds = 2
 [log]
 format = "json"
+[metrics]
+enabled = true
 [audit]
 path = "audit.jsonl"
 "#;
@@ -91,6 +93,14 @@ fn a_good_deployment_meets_every_line_and_each_bad_setting_breaks_its_line_alone
         };
         assert_eq!(status, expected, "{name}: {seen}");
     }
+    let tls = checked(
+        folder.path(),
+        &["server.tls.cert_path=client.pem", "server.trusted_proxies=10.0.0.0/8"],
+    );
+    assert_eq!(
+        tls["production_tls"],
+        ("ok".to_owned(), "server.tls: the servers speak HTTPS only".to_owned())
+    );
     let folder = folder.path();
     let rows = [
         ("production_environment", "failed", "server.environment=development"),
@@ -124,6 +134,7 @@ fn a_good_deployment_meets_every_line_and_each_bad_setting_breaks_its_line_alone
         ("production_log", "warning", "log.level=off"),
         ("production_log", "warning", "log.format=text"),
         ("production_audit", "warning", "audit.path="),
+        ("production_metrics", "warning", "metrics.enabled=false"),
         ("production_drain", "warning", "server.drain_seconds=0"),
         ("production_https", "failed", "client.public_url=http://localhost:5000"),
         ("production_expiry", "warning", "client.expiry_warning_days=7,1"),

@@ -165,3 +165,39 @@ fn half_of_a_new_pair_is_not_used_and_reported_once() {
     );
     assert_ne!(old, next.der());
 }
+
+#[test]
+fn certificates_that_change_and_cannot_be_used_are_in_the_audit_trail() {
+    for role in [Role::Api, Role::Site] {
+        let trail = tempfile::tempdir().expect("a folder");
+        let path = trail.path().join("audit.jsonl");
+        let server = HttpsServer::start(role, |settings| settings.audit.path = Some(path.clone()));
+        let thumbprint = |der: &[u8]| hex(&openssl::sha::sha256(der));
+        let wait_for = |text: &str| {
+            let deadline = Instant::now() + Duration::from_mins(1);
+            loop {
+                let lines = fs::read_to_string(&path).unwrap_or_default();
+                if let Some(line) = lines.lines().find(|line| line.contains(text)) {
+                    return line.to_owned();
+                }
+                assert!(Instant::now() < deadline, "{text} is not in {lines}");
+                thread::sleep(Duration::from_millis(20));
+            }
+        };
+        let first = served_certificate(server.server.port).expect("a certificate");
+        let line = wait_for(&thumbprint(&first));
+        assert!(
+            line.contains("\"event\":\"certificate_in_use\",\"usage\":\"tls\""),
+            "{role:?}: {line}"
+        );
+        file(server.folder.path(), "server.key", &[b"not a key"]);
+        wait_for("\"event\":\"certificate_unusable\",\"usage\":\"tls\",\"reason\":\"reload_failed\"");
+        let next = server.ca.server(&LOCAL);
+        next.write(server.folder.path(), "server");
+        wait_for(&thumbprint(&next.der()));
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02X}")).collect()
+}

@@ -171,7 +171,7 @@ httpGet:
 {{- define "blogctl.volumes" -}}
 {{- $secrets := .root.Values.secrets -}}
 - name: settings
-  configMap: {name: {{ include "blogctl.roleName" . }}}
+  configMap: {name: {{ include "blogctl.roleName" . }}, defaultMode: 0440}
 - name: tmp
   emptyDir: {medium: Memory, sizeLimit: {{ .values.tmpSizeLimit }}}
 {{- if and (eq .role "api") (not (include "blogctl.usesPostgres" .)) }}

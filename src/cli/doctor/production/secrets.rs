@@ -10,6 +10,7 @@ const SECRETS: &[(&str, &str)] = &[
     ("client.cookie_key", "client.cookie_key_file"),
     ("client.key_passphrase", "client.key_passphrase_file"),
     ("client.key_base64", "client.key_path"),
+    ("server.tls.key_passphrase", "server.tls.key_passphrase_file"),
 ];
 
 /// Permission bits of users who are neither owner nor group.
@@ -31,17 +32,19 @@ fn secrets(context: &DoctorContext) -> Vec<CheckResult> {
             .map(|(_, better)| *better);
         let has_password = match entry.name {
             // Parameters are hidden, too, whether or not they are secret.
-            "database.url" => shows_password(entry) || context.settings.database.url.contains("password="),
+            "database.url" => shows_password(entry) || is_password_in_parameters(context),
             "redis.url" => shows_password(entry),
             _ => false,
         };
         if better.is_none() && !has_password {
             continue;
         }
-        let remedy = better.map_or_else(
-            || "let a secret store put it into the environment, or use a login without a password".to_owned(),
-            |better| format!("set {better} to a file that only the account of the service can read"),
-        );
+        let better = better.unwrap_or(if entry.name == "redis.url" {
+            "redis.password_file"
+        } else {
+            "database.password_file"
+        });
+        let remedy = format!("set {better} to a file that only the account of the service can read");
         match &entry.origin {
             Origin::Flag(flag) => results.push(CheckResult::failed(
                 format!(
@@ -68,6 +71,12 @@ fn secrets(context: &DoctorContext) -> Vec<CheckResult> {
     results
 }
 
+/// A password in the parameters of the URL. The password of the file is put into the URL, too.
+fn is_password_in_parameters(context: &DoctorContext) -> bool {
+    let database = &context.settings.database;
+    database.password_file.is_none() && database.url.contains("password=")
+}
+
 /// Whether the value, as it is shown, hides a password before the host.
 fn shows_password(entry: &Entry) -> bool {
     let hidden = format!(":{HIDDEN}@");
@@ -75,45 +84,38 @@ fn shows_password(entry: &Entry) -> bool {
 }
 
 fn files(context: &DoctorContext) -> Vec<CheckResult> {
-    let client = &context.settings.client;
-    let mut paths: Vec<(&Path, &str)> = Vec::new();
+    let (client, credentials) = (&context.settings.client, context.settings.client.credentials());
+    let mut paths: Vec<&Path> = Vec::new();
+    let tls = &context.settings.server.tls;
+    let tls_files = [&tls.cert_path, &tls.key_path, &tls.key_passphrase_file];
+    paths.extend(tls_files.into_iter().filter_map(Option::as_deref));
     if context.client {
-        let credentials = client.credentials();
-        let mut report = Vec::new();
         for credential in &credentials {
             if let CredentialSettings::File(certificate) = credential {
-                report.extend(
-                    [
-                        &certificate.path,
-                        &certificate.key_path,
-                        &certificate.key_passphrase_file,
-                    ]
-                    .into_iter()
-                    .flatten()
-                    .filter_map(|path| readable_by_others(path)),
-                );
+                let files = [
+                    &certificate.path,
+                    &certificate.key_path,
+                    &certificate.key_passphrase_file,
+                ];
+                paths.extend(files.into_iter().filter_map(Option::as_deref));
             }
         }
-        if !report.is_empty() {
-            return report.into_iter().map(failure).collect();
-        }
-        paths.extend(
-            client
-                .cookie_key_file
-                .as_deref()
-                .map(|path| (path, "client.cookie_key_file")),
-        );
+        paths.extend(client.cookie_key_file.as_deref());
+        paths.extend(context.settings.redis.password_file.as_deref());
+    }
+    if context.api {
+        paths.extend(context.settings.database.password_file.as_deref());
     }
     let settings_file = context.entries.iter().find_map(|entry| match &entry.origin {
         Origin::File(path) => Some(path.as_str()),
         _ => None,
     });
-    paths.extend(settings_file.map(|path| (Path::new(path), "the settings file")));
-    let found: Vec<_> = paths.iter().filter_map(|(path, _)| readable_by_others(path)).collect();
+    paths.extend(settings_file.map(Path::new));
+    let found: Vec<_> = paths.into_iter().filter_map(readable_by_others).collect();
     if found.is_empty() {
         vec![CheckResult::ok("no other user can read keys or settings")]
     } else {
-        found.into_iter().map(failure).collect()
+        found.iter().map(|seen| failure(seen)).collect()
     }
 }
 
@@ -124,7 +126,7 @@ fn readable_by_others(path: &Path) -> Option<String> {
     (mode & OTHERS != 0).then(|| format!("{} has mode {mode:04o}", path.display()))
 }
 
-fn failure(seen: String) -> CheckResult {
+fn failure(seen: &str) -> CheckResult {
     CheckResult::failed(
         format!("{seen}: every user of this machine can read it"),
         "only the account of the service",

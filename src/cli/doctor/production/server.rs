@@ -25,10 +25,22 @@ pub fn checks() -> Vec<Check> {
         check(
             "production_tls",
             "TLS",
-            &["server.trusted_proxies", "client.host", "api.host"],
+            &[
+                "server.trusted_proxies",
+                "client.host",
+                "api.host",
+                "server.tls.cert_path",
+                "server.tls.acme.directory",
+            ],
             tls,
         ),
         check("production_log", "Log", &["log.level", "log.format"], log),
+        check(
+            "production_metrics",
+            "Metrics",
+            &["metrics.enabled", "metrics.host"],
+            metrics,
+        ),
         check("production_audit", "Audit trail", &["audit.path"], audit),
         check("production_drain", "Drain", &["server.drain_seconds"], drain),
         check("production_account", "Account", &[], account),
@@ -96,6 +108,9 @@ fn tls(context: &DoctorContext) -> Vec<CheckResult> {
             "only the networks of the reverse proxies",
             "name the addresses of the proxies in server.trusted_proxies",
         )];
+    }
+    if settings.server.tls.is_on() {
+        return vec![CheckResult::ok("server.tls: the servers speak HTTPS only")];
     }
     if !proxies.is_empty() {
         return vec![CheckResult::ok(format!(
@@ -165,6 +180,22 @@ fn audit(context: &DoctorContext) -> Vec<CheckResult> {
             "a file or stdout in audit.path",
             "set audit.path, for example to /var/log/blogctl/audit-{role}.jsonl, or to stdout in a container",
         ),
+    }]
+}
+
+fn metrics(context: &DoctorContext) -> Vec<CheckResult> {
+    let metrics = &context.settings.metrics;
+    vec![if metrics.enabled {
+        CheckResult::ok(format!(
+            "on {}:{}; only the scraper may reach it",
+            metrics.host, metrics.port
+        ))
+    } else {
+        CheckResult::warning(
+            "off: no alert can fire",
+            "a scraper, and alerts for certificates, sign-ins, errors and the database",
+            "set metrics.enabled = true, and metrics.host to an address that only the scraper reaches",
+        )
     }]
 }
 

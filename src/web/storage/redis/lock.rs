@@ -42,7 +42,7 @@ impl RedisStore {
         let (key, owner) = (self.key(kind, name), random_id());
         let deadline = Instant::now() + timeout;
         loop {
-            let acquired: Option<String> = self.run(|redis| {
+            let acquired: Option<String> = self.run("SET", |redis| {
                 cmd("SET")
                     .arg(&key)
                     .arg(&owner)
@@ -52,8 +52,8 @@ impl RedisStore {
                     .query(redis)
             })?;
             // If the response was lost, the command was sent again, and found the lock that it had set itself.
-            let is_own =
-                acquired.is_some() || self.run(|redis| redis.get::<_, Option<String>>(&key))?.as_ref() == Some(&owner);
+            let is_own = acquired.is_some()
+                || self.run("GET", |redis| redis.get::<_, Option<String>>(&key))?.as_ref() == Some(&owner);
             if is_own {
                 return Ok(Some(Lock {
                     store: self.clone(),
@@ -73,9 +73,9 @@ impl Drop for Lock {
     fn drop(&mut self) {
         // The lock may have expired, and belong to another owner now.
         let script = Script::new(RELEASE);
-        let released = self
-            .store
-            .run(|redis| script.key(&self.key).arg(&self.owner).invoke::<u64>(redis));
+        let released = self.store.run("EVALSHA", |redis| {
+            script.key(&self.key).arg(&self.owner).invoke::<u64>(redis)
+        });
         if let Err(error) = released {
             log::warn!("a refresh lock is not released and expires later: {error}");
         }

@@ -64,7 +64,7 @@ impl RedisStore {
     ) -> Result<usize, StoreError> {
         let (key, lifetime) = (self.key(kind, set), millis(lifetime));
         let expired = at_millis.saturating_sub(i64::try_from(lifetime).unwrap_or(i64::MAX));
-        self.run(|redis| {
+        self.run("EVAL", |redis| {
             eval(ADD, &key)
                 .arg(expired)
                 .arg(lifetime)
@@ -81,7 +81,7 @@ impl RedisStore {
     /// When Redis does not answer.
     pub fn members(&self, kind: RecordKind, set: &RecordName) -> Result<Vec<RecordName>, StoreError> {
         let key = self.key(kind, set);
-        let members: Vec<String> = self.run(|redis| redis.zrange(&key, 0, -1))?;
+        let members: Vec<String> = self.run("ZRANGE", |redis| redis.zrange(&key, 0, -1))?;
         Ok(members.into_iter().map(RecordName::from_digest).collect())
     }
 
@@ -90,7 +90,9 @@ impl RedisStore {
     /// # Errors
     /// When Redis does not answer.
     pub fn remove_members(&self, kind: RecordKind, set: &RecordName, members: &[&str]) -> Result<(), StoreError> {
-        self.run(|redis| redis::cmd("ZREM").arg(self.key(kind, set)).arg(members).exec(redis))
+        self.run("ZREM", |redis| {
+            redis::cmd("ZREM").arg(self.key(kind, set)).arg(members).exec(redis)
+        })
     }
 
     /// The times of two entries.
@@ -104,7 +106,8 @@ impl RedisStore {
         entries: [&str; 2],
     ) -> Result<[Option<i64>; 2], StoreError> {
         let key = self.key(kind, set);
-        let times: (Option<f64>, Option<f64>) = self.run(|redis| eval(TIMES, &key).arg(&entries).query(redis))?;
+        let times: (Option<f64>, Option<f64>) =
+            self.run("EVAL", |redis| eval(TIMES, &key).arg(&entries).query(redis))?;
         #[expect(
             clippy::cast_possible_truncation,
             reason = "milliseconds since 1970 are whole, and fit"

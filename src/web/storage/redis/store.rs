@@ -1,11 +1,13 @@
 //! Records in Redis, each sealed and with a lifetime.
 
 use std::{
+    borrow::Cow,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use actix_web::rt::time::timeout;
+use opentelemetry::KeyValue;
 use r2d2::State;
 use redis::{Cmd, Commands as _, Connection, RedisResult, cmd};
 use zeroize::Zeroizing;
@@ -18,8 +20,9 @@ use super::{
     time_budget,
 };
 use crate::{
-    config::RedisSettings,
+    config::{RedisSettings, RedisUrl},
     metrics::{self, Observation, redis::Outcome},
+    trace::Span,
     web::{
         blocking_pools::BlockingPool,
         storage::{key_ring::KeyRing, random_id::random_id},
@@ -59,6 +62,8 @@ struct Inner {
     fair_timeout: Duration,
     keys: KeyRing,
     prefix: String,
+    /// For spans.
+    host: String,
     _observation: Observation,
 }
 
@@ -111,6 +116,7 @@ impl RedisStore {
             fair_timeout: settings.timeout / 4,
             keys: keys.clone(),
             prefix: settings.key_prefix.clone(),
+            host: settings.url.as_ref().map(RedisUrl::host).unwrap_or_default(),
             _observation: observation,
         }))))
     }
@@ -143,7 +149,7 @@ impl RedisStore {
     /// When Redis does not answer.
     pub fn put(&self, kind: RecordKind, name: &RecordName, plain: &[u8], lifetime: Duration) -> Result<(), StoreError> {
         let sealed = self.seal(kind, name, plain)?;
-        self.run(|redis| {
+        self.run("SET", |redis| {
             cmd("SET")
                 .arg(self.key(kind, name))
                 .arg(&sealed)
@@ -166,7 +172,7 @@ impl RedisStore {
     ) -> Result<bool, StoreError> {
         let sealed = self.seal(kind, name, plain)?;
         let key = self.key(kind, name);
-        let replaced: Option<String> = self.run(|redis| {
+        let replaced: Option<String> = self.run("SET", |redis| {
             cmd("SET")
                 .arg(&key)
                 .arg(&sealed)
@@ -190,8 +196,9 @@ impl RedisStore {
         lifetime: Duration,
     ) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
         let key = self.key(kind, name);
-        let sealed: Option<Vec<u8>> =
-            self.run(|redis| eval(GET_AND_EXTEND, &key).arg(millis(lifetime)).query(redis))?;
+        let sealed: Option<Vec<u8>> = self.run("EVAL", |redis| {
+            eval(GET_AND_EXTEND, &key).arg(millis(lifetime)).query(redis)
+        })?;
         Ok(sealed.and_then(|sealed| self.open(kind, name, &sealed)))
     }
 
@@ -200,7 +207,7 @@ impl RedisStore {
     /// # Errors
     /// When Redis does not answer.
     pub fn get(&self, kind: RecordKind, name: &RecordName) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
-        let sealed: Option<Vec<u8>> = self.run(|redis| redis.get(self.key(kind, name)))?;
+        let sealed: Option<Vec<u8>> = self.run("GET", |redis| redis.get(self.key(kind, name)))?;
         Ok(sealed.and_then(|sealed| self.open(kind, name, &sealed)))
     }
 
@@ -210,7 +217,7 @@ impl RedisStore {
     /// When Redis does not answer.
     pub fn take(&self, kind: RecordKind, name: &RecordName) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
         let key = self.key(kind, name);
-        let sealed: Option<Vec<u8>> = self.run(|redis| eval(TAKE, &key).query(redis))?;
+        let sealed: Option<Vec<u8>> = self.run("EVAL", |redis| eval(TAKE, &key).query(redis))?;
         Ok(sealed.and_then(|sealed| self.open(kind, name, &sealed)))
     }
 
@@ -219,7 +226,7 @@ impl RedisStore {
     /// # Errors
     /// When Redis does not answer.
     pub fn remove(&self, kind: RecordKind, name: &RecordName) -> Result<bool, StoreError> {
-        let removed: u64 = self.run(|redis| cmd("DEL").arg(self.key(kind, name)).query(redis))?;
+        let removed: u64 = self.run("DEL", |redis| cmd("DEL").arg(self.key(kind, name)).query(redis))?;
         Ok(removed > 0)
     }
 
@@ -228,7 +235,7 @@ impl RedisStore {
     /// # Errors
     /// When Redis does not answer.
     pub fn remaining_lifetime(&self, kind: RecordKind, name: &RecordName) -> Result<Option<Duration>, StoreError> {
-        let left: i64 = self.run(|redis| cmd("PTTL").arg(self.key(kind, name)).query(redis))?;
+        let left: i64 = self.run("PTTL", |redis| cmd("PTTL").arg(self.key(kind, name)).query(redis))?;
         // Negative when there is no record, and for a record without lifetime, which this store never writes.
         Ok(u64::try_from(left).ok().map(Duration::from_millis))
     }
@@ -273,7 +280,7 @@ impl RedisStore {
         if self.take(kind, &name)?.is_none() {
             return Err(StoreError::new("a record that was just written does not exist"));
         }
-        let info: Option<String> = self.run(|redis| cmd("INFO").arg("server").query(redis)).ok();
+        let info: Option<String> = self.run("INFO", |redis| cmd("INFO").arg("server").query(redis)).ok();
         let version = |info: String| {
             info.lines()
                 .find_map(|line| line.strip_prefix("redis_version:"))
@@ -287,11 +294,29 @@ impl RedisStore {
     /// A connection that has failed is not used again, and neither are the others of its epoch: when Redis disappears
     /// silently, they are dead too. The exception is a request with little time left: its timeout says nothing about
     /// the other connections.
-    pub(super) fn run<T>(&self, command: impl Fn(&mut Connection) -> RedisResult<T>) -> Result<T, StoreError> {
+    ///
+    /// `operation` is the name of the command in spans.
+    pub(super) fn run<T>(
+        &self,
+        operation: &'static str,
+        command: impl Fn(&mut Connection) -> RedisResult<T>,
+    ) -> Result<T, StoreError> {
+        let mut span = Span::client(|| {
+            let attributes = vec![
+                KeyValue::new("db.system.name", "redis"),
+                KeyValue::new("db.operation.name", operation),
+                KeyValue::new("server.address", self.0.host.clone()),
+            ];
+            (Cow::Borrowed(operation), attributes)
+        });
         let begun = Instant::now();
         let outcome = self.try_run(command);
         metrics::redis::requested(outcome_of(&outcome), begun.elapsed());
-        Ok(outcome??)
+        let outcome = outcome.and_then(|response| Ok(response?));
+        if outcome.is_err() {
+            span.fail("unavailable");
+        }
+        outcome
     }
 
     /// The inner result is that of Redis.
