@@ -163,9 +163,14 @@ fn a_refresh_is_counted_by_its_outcome() {
     let browser = Browser::new();
     let picker = browser.get(&dev.site("/login?next=/"));
     browser.pick(&picker, ALICE);
-    let refreshes = |outcome| Scrape::of(dev.metrics()).value("blogctl_token_refreshes_total", &[("outcome", outcome)]);
+    // A token that is still valid is refreshed in the background.
+    let wait_for = |outcome| {
+        let labels = [("outcome", outcome)];
+        let is_counted = |scrape: &Scrape| scrape.value("blogctl_token_refreshes_total", &labels) >= 1.0;
+        Scrape::until(dev.metrics(), outcome, is_counted)
+    };
     assert_eq!(browser.get(&dev.site("/profile")).status, 200);
-    assert!(refreshes("success") >= 1.0);
+    wait_for("success");
     let control = IdpControl::at(&dev.idp(""));
     for (code, outcome) in [(700_016, "site_rejected"), (50_173, "user_rejected")] {
         control.fail_next(10, code);
