@@ -175,12 +175,14 @@ fn a_refresh_is_counted_by_its_outcome() {
     for (code, outcome) in [(700_016, "site_rejected"), (50_173, "user_rejected")] {
         control.fail_next(10, code);
         browser.get(&dev.site("/profile"));
-        assert!(refreshes(outcome) >= 1.0, "{outcome}");
+        let scrape = wait_for(outcome);
         control.clear_faults();
-        let errors = [("request", "refresh"), ("code", &*format!("AADSTS{code}"))];
+        let code = format!("AADSTS{code}");
+        let errors = [("request", "refresh"), ("code", code.as_str())];
         assert!(
-            Scrape::of(dev.metrics()).value("blogctl_entra_errors_total", &errors) >= 1.0,
-            "{code}"
+            scrape.value("blogctl_entra_errors_total", &errors) >= 1.0,
+            "{code}: {}",
+            scrape.text
         );
         // A request that fails at once after a failure asks nothing: wait for the next attempt in a new session.
         let picker = browser.get(&dev.site("/login?next=/"));
