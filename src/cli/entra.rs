@@ -52,7 +52,7 @@ fn wanted(settings: &Settings) -> anyhow::Result<ExpectedRegistrations> {
     let Addresses {
         public_url,
         redirect_uri,
-    } = Addresses::from_settings(&settings, settings.client.port)?;
+    } = Addresses::from_settings(settings, settings.client.port)?;
     Ok(ExpectedRegistrations::from_settings(
         settings,
         &public_url,

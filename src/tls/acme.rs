@@ -58,19 +58,14 @@ impl Acme {
     ) -> Result<(Self, Tls, ServedCertificate), TlsError> {
         let folder = settings.cache_dir.as_deref().unwrap_or(Path::new("."));
         let cache = Cache::new(folder, settings);
-        cache.check().map_err(acme_error)?;
-        let (installation, mut state) = match cached(&cache).map_err(acme_error)? {
-            Some(identity) => {
-                let state = State::after(&identity);
-                (Installation::new(role, identity, client_ca)?, state)
-            }
-            None => {
-                let temporary = temporary::identity(&settings.domains).map_err(acme_error)?;
-                (
-                    Installation::temporary(role, temporary, client_ca)?,
-                    State::without_certificate(),
-                )
-            }
+        cache.check().map_err(|error| start_error(&error))?;
+        let (installation, mut state) = if let Some(identity) = cached(&cache).map_err(|error| start_error(&error))? {
+            let state = State::after(&identity);
+            (Installation::new(role, identity, client_ca)?, state)
+        } else {
+            let temporary = temporary::identity(&settings.domains).map_err(|error| start_error(&error))?;
+            let installation = Installation::temporary(role, temporary, client_ca)?;
+            (installation, State::without_certificate())
         };
         if let Some(until) = cache.pause().filter(|until| *until > state.due) {
             log::warn!(
@@ -124,7 +119,7 @@ fn cached(cache: &Cache) -> Result<Option<TlsIdentity>, AcmeError> {
     }
 }
 
-fn acme_error(error: AcmeError) -> TlsError {
+fn start_error(error: &AcmeError) -> TlsError {
     TlsError::Acme {
         hint: error.hint().map(std::borrow::Cow::into_owned),
         reason: error.to_string(),

@@ -109,7 +109,7 @@ impl Hint for TlsError {
                 Some("use a key of the kind RSA with 2048 bits or more, EC (P-256 or P-384) or Ed25519".into())
             }
             Self::CaFile(_) => Some(
-                "client.api_ca_file and entra.ca_file are PEM files with certificates to trust in addition to the system's".into(),
+                "correct entra.ca_file or client.api_ca_file: PEM files with certificates to trust in addition to the system's".into(),
             ),
             Self::ClientCaFile(CertificateError::NoCertificate { .. } | CertificateError::NotPem { .. }) => {
                 Some("set it to a PEM file with the certificates of the CAs that issue client certificates".into())

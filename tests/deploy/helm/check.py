@@ -1,5 +1,6 @@
 """All checks of the chart. See `check`."""
 
+import json
 import os
 import subprocess
 import sys
@@ -38,6 +39,7 @@ def main():
     pem = binary.certificate(work)
     for name, values in sets.items():
         ok &= report(name, in_set(name, values, work, pem))
+    ok &= report("the alerts are those of deploy/alerts", other_alerts(sets["monitoring"]))
     ok &= report("every value is in a set", values_in_no_set(sets))
     ok &= report(f"{len(refusals.REFUSALS)} values that must be rejected, and every secret", refusals.findings(sets))
     ok &= report(f"{len(faults.FAULTS)} faults that must be found", faults.findings(sets, work))
@@ -65,6 +67,17 @@ def in_set(name, values, work, pem):
     yield from validate.findings(objects)
     yield from invariants.findings(objects)
     yield from binary.findings(name, objects, work, pem)
+
+
+def other_alerts(values):
+    """The chart contains only its own folder, so it has a link to the rules."""
+    rules = yaml.safe_load((ROOT / "deploy/alerts/blogctl.rules.yml").read_text())
+    [rendered] = chart.render(values).of_kind("PrometheusRule")
+    extra = len(values["metrics"]["prometheusRule"]["additionalGroups"])
+    for ours, theirs in zip(rendered["spec"]["groups"][:-extra], rules["groups"], strict=True):
+        text = json.dumps(theirs).replace("runbook_url\": \"docs/", f"runbook_url\": \"{values['metrics']['prometheusRule']['runbookUrl']}")
+        if json.dumps(ours, sort_keys=True) != json.dumps(json.loads(text), sort_keys=True):
+            yield f"group {theirs['name']} differs"
 
 
 def values_in_no_set(sets):

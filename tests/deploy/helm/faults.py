@@ -16,7 +16,7 @@ FAULTS = [
     ("httproute.yaml", "backendRefs:", "backends:", "gateway", "HTTPRoute"),
     ("httproute.yaml", "port: {{", "port: x{{", "gateway", "HTTPRoute"),
     ("servicemonitor.yaml", "interval: {{ $monitor.interval }}", "interval: often", "monitoring", "ServiceMonitor"),
-    ("prometheusrule.yaml", "($rules.groups | default list)", '(list (dict "rules" list))', "monitoring", "PrometheusRule"),
+    ("prometheusrule.yaml", "$rules.groups", '(list (dict "rules" list))', "monitoring", "PrometheusRule"),
     ("_names.tpl", 'contains "blogctl" $name', "true", "full", "alerts_select_the_jobs"),
     ("certificate.yaml", "secretName:", "secret:", "tls", "Certificate"),
     ("_settings.tpl", "$shutdown 5", "$shutdown 4", "minimal", "deployments_stop_in_time"),

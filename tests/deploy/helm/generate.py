@@ -7,7 +7,6 @@
 - values.schema.json: its structure from values.yaml, the types of `settings` from the program's list of settings
 - README.md: the tables of the values sets and of the values, from the comments in these files
 - files/secret-settings.txt: the settings that are secrets, which the templates reject
-- files/blogctl.rules.yml: a copy of deploy/alerts/blogctl.rules.yml, because a chart contains only its own folder
 """
 
 import json
@@ -93,9 +92,6 @@ def stale_files():
     yield readme, between(text, "<!-- values -->\n", "<!-- end -->", table(values))
     secrets = [setting.name for setting in chart_settings().values() if setting.is_secret]
     yield CHART / "files/secret-settings.txt", "\n".join(secrets) + "\n"
-    rules = ROOT / "deploy/alerts/blogctl.rules.yml"
-    if rules.exists():
-        yield CHART / "files/blogctl.rules.yml", rules.read_text()
 
 
 def schema(values):
@@ -162,13 +158,14 @@ def of_setting(setting):
     number = re.match(r"a whole number.* from (\d+) to (\d+)$", accepts)
     if number:
         return {"type": "integer", "minimum": int(number[1]), "maximum": int(number[2])}
+    share = re.match(r"a number from (\d+) to (\d+)", accepts)
+    if share:
+        return {"type": "number", "minimum": int(share[1]), "maximum": int(share[2])}
     if isinstance(setting.default, list):
         item = "integer" if all(isinstance(value, int) for value in setting.default) and setting.default else "string"
         return {"type": "array", "items": {"type": item}}
     if isinstance(setting.default, dict):
         return STRINGS
-    if isinstance(setting.default, (int, float)):
-        return {"type": "number"}
     if re.fullmatch(r"[a-z0-9-]+(, [a-z0-9-]+)* or [a-z0-9-]+", accepts):
         return {"enum": re.split(r", | or ", accepts)}
     if accepts.startswith("a GUID such as"):

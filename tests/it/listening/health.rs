@@ -9,8 +9,6 @@ use std::{
     thread,
 };
 
-use rcgen::ExtendedKeyUsagePurpose;
-
 use super::{configure, serve_api};
 use crate::support::{
     api::TestApi,
@@ -317,25 +315,24 @@ fn it_reads_the_variables_of_platforms_and_reports_settings_that_cannot_be_used(
 #[test]
 fn https_is_asked_whatever_its_certificate_is() {
     let folder = tempfile::tempdir().expect("a folder");
-    let ca = TestCa::new("test CA");
-    // A certificate for the public name, which has expired, and clients that need one: none of that matters to a probe.
-    let expired = ca.issue(&["blog.example.com"], ExtendedKeyUsagePurpose::ServerAuth, (-20, -10));
-    for (name, identity) in [("valid", ca.server(&["blog.example.com"])), ("expired", expired)] {
-        let files = identity.write(folder.path(), name);
-        let tls = |command: &mut Command| {
-            command
-                .env("BLOG_SERVER__TLS__CERT_PATH", &files.certificate)
-                .env("BLOG_SERVER__TLS__KEY_PATH", &files.key)
-                .env("BLOG_SERVER__TLS__CLIENT_CA", folder.path().join("clients.pem"));
-        };
-        TestCa::new("clients").write(folder.path(), "clients.pem");
-        let mut command = serve_api(folder.path());
-        tls(command.args(["--host", "::", "--port", "0"]));
-        let mut running = Running::start(&mut command);
-        let port = port_of(&running.url_after("listening on"));
-        let mut command = health(folder.path(), port, &[]);
-        tls(command.env("BLOG_API__HOST", "::"));
-        assert_healthy(&mut command, "api: alive, https://[::]:");
-        assert_unhealthy(health(folder.path(), port, &[]).env("BLOG_API__HOST", "::"), "api: ");
-    }
+    // A certificate of an unknown CA for the public name, and clients that need a certificate: a probe needs neither.
+    let files = TestCa::new("test CA")
+        .server(&["blog.example.com"])
+        .write(folder.path(), "server");
+    let clients = TestCa::new("clients").write(folder.path(), "clients.pem");
+    let tls = |command: &mut Command| {
+        command
+            .env("BLOG_SERVER__TLS__CERT_PATH", &files.certificate)
+            .env("BLOG_SERVER__TLS__KEY_PATH", &files.key)
+            .env("BLOG_SERVER__TLS__CLIENT_CA", &clients);
+    };
+    let mut command = serve_api(folder.path());
+    tls(command.args(["--host", "::", "--port", "0"]));
+    let mut running = Running::start(&mut command);
+    let port = port_of(&running.url_after("listening on"));
+    let mut command = health(folder.path(), port, &[]);
+    tls(command.env("BLOG_API__HOST", "::"));
+    assert_healthy(&mut command, "api: alive, https://[::]:");
+    // Without the settings of TLS, the probe speaks plain HTTP.
+    assert_unhealthy(health(folder.path(), port, &[]).env("BLOG_API__HOST", "::"), "api: ");
 }

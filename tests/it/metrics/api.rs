@@ -132,7 +132,7 @@ fn rejected_requests_are_counted_by_budget() {
             "/v1/posts",
             &serde_json::json!({ "title": "Another", "content": "text" }),
         )
-        .problem(429, "rate_limited");
+        .problem(429, "too_many_requests");
     let limited = (0..10)
         .map(|n| Client::at(&api.url(""), &format!("a.b.{n}")).get("/v1/profile").status)
         .filter(|status| *status == 429)

@@ -29,7 +29,7 @@ fn commands_are_counted_by_outcome_and_an_outage_is_seen() {
         "this process does not know how many there are"
     );
     let browser = Browser::new();
-    assert_eq!(site.sign_in(&browser, ALICE, "/profile").status, 200);
+    assert_eq!(site.sign_in(&browser, ALICE, "/").status, 200);
     let scrape = site.scrape();
     assert!(count(&scrape, "success") >= 2.0, "{}", scrape.text);
     assert_eq!(count(&scrape, "unreachable"), 0.0, "{}", scrape.text);

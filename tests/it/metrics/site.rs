@@ -6,7 +6,9 @@ use chrono::{DateTime, Utc};
 
 use crate::support::{
     certificates::{TestCertificate, key_pem, pem},
+    dev::Dev,
     entra::rsa_key,
+    idp::IdpControl,
     metrics::{Sample, Scrape},
     role::RoleProcess,
     web::{ALICE, BOB, Browser},
@@ -18,7 +20,7 @@ const NOT_AFTER: &str = "blogctl_client_certificate_not_after_timestamp_seconds"
 #[test]
 fn a_sign_in_is_counted_with_everything_that_it_takes() {
     let site = RoleProcess::client(&[]);
-    let page = site.sign_in(&Browser::new(), ALICE, "/profile");
+    let page = site.sign_in(&Browser::new(), ALICE, "/");
     assert_eq!(page.status, 200, "{}", page.body);
     let scrape = site.scrape();
     assert_eq!(
@@ -157,25 +159,35 @@ fn a_failed_sign_in_is_counted_by_its_cause() {
 
 #[test]
 fn a_refresh_is_counted_by_its_outcome() {
-    let site = RoleProcess::client(&[]);
-    site.control().advance_clock(std::time::Duration::ZERO);
+    let dev = Dev::with_metrics_and(&["--set", "idp.access_token_seconds=1"]);
     let browser = Browser::new();
-    // The API does not exist, but the page asks for a token first. The emulator's tokens live for an hour; the site refreshes a
-    // token that the API rejects.
-    site.sign_in(&browser, ALICE, "/profile");
-    let scrape = site.scrape();
-    assert_eq!(
-        scrape.value("blogctl_token_refreshes_total", &[]),
-        0.0,
-        "{}",
-        scrape.text
-    );
-    assert_eq!(
-        scrape.count("blogctl_token_refreshes_total", &[("outcome", "success")]),
-        1,
-        "{}",
-        scrape.text
-    );
+    let picker = browser.get(&dev.site("/login?next=/"));
+    browser.pick(&picker, ALICE);
+    // A token that is still valid is refreshed in the background.
+    let wait_for = |outcome| {
+        let labels = [("outcome", outcome)];
+        let is_counted = |scrape: &Scrape| scrape.value("blogctl_token_refreshes_total", &labels) >= 1.0;
+        Scrape::until(dev.metrics(), outcome, is_counted)
+    };
+    assert_eq!(browser.get(&dev.site("/profile")).status, 200);
+    wait_for("success");
+    let control = IdpControl::at(&dev.idp(""));
+    for (code, outcome) in [(700_016, "site_rejected"), (50_173, "user_rejected")] {
+        control.fail_next(10, code);
+        browser.get(&dev.site("/profile"));
+        let scrape = wait_for(outcome);
+        control.clear_faults();
+        let code = format!("AADSTS{code}");
+        let errors = [("request", "refresh"), ("code", code.as_str())];
+        assert!(
+            scrape.value("blogctl_entra_errors_total", &errors) >= 1.0,
+            "{code}: {}",
+            scrape.text
+        );
+        // A request that fails at once after a failure asks nothing: wait for the next attempt in a new session.
+        let picker = browser.get(&dev.site("/login?next=/"));
+        browser.pick(&picker, ALICE);
+    }
 }
 
 #[test]
