@@ -36,6 +36,8 @@ connect_timeout_seconds = 2
 format = "json"
 [metrics]
 enabled = true
+[telemetry]
+otlp_endpoint = "http://localhost:1"
 [audit]
 path = "audit.jsonl"
 "#;
@@ -134,6 +136,7 @@ fn a_good_deployment_meets_every_line_and_each_bad_setting_breaks_its_line_alone
         ("production_log", "warning", "log.level=off"),
         ("production_log", "warning", "log.format=text"),
         ("production_audit", "warning", "audit.path="),
+        ("production_telemetry", "warning", "telemetry.otlp_endpoint="),
         ("production_metrics", "warning", "metrics.enabled=false"),
         ("production_drain", "warning", "server.drain_seconds=0"),
         ("production_https", "failed", "client.public_url=http://localhost:5000"),

@@ -11,6 +11,7 @@ const SECRETS: &[(&str, &str)] = &[
     ("client.key_passphrase", "client.key_passphrase_file"),
     ("client.key_base64", "client.key_path"),
     ("server.tls.key_passphrase", "server.tls.key_passphrase_file"),
+    ("telemetry.headers", "telemetry.headers_file"),
 ];
 
 /// Permission bits of users who are neither owner nor group.
@@ -110,6 +111,7 @@ fn files(context: &DoctorContext) -> Vec<CheckResult> {
         Origin::File(path) => Some(path.as_str()),
         _ => None,
     });
+    paths.extend(context.settings.telemetry.headers_file.as_deref());
     paths.extend(settings_file.map(Path::new));
     let found: Vec<_> = paths.into_iter().filter_map(readable_by_others).collect();
     if found.is_empty() {

@@ -41,6 +41,12 @@ pub fn checks() -> Vec<Check> {
             &["metrics.enabled", "metrics.host"],
             metrics,
         ),
+        check(
+            "production_telemetry",
+            "Traces",
+            &["telemetry.otlp_endpoint"],
+            telemetry,
+        ),
         check("production_audit", "Audit trail", &["audit.path"], audit),
         check("production_drain", "Drain", &["server.drain_seconds"], drain),
         check("production_account", "Account", &[], account),
@@ -196,6 +202,17 @@ fn metrics(context: &DoctorContext) -> Vec<CheckResult> {
             "a scraper, and alerts for certificates, sign-ins, errors and the database",
             "set metrics.enabled = true, and metrics.host to an address that only the scraper reaches",
         )
+    }]
+}
+
+fn telemetry(context: &DoctorContext) -> Vec<CheckResult> {
+    vec![match &context.settings.telemetry.otlp_endpoint {
+        Some(endpoint) => CheckResult::ok(format!("sent to {endpoint}")),
+        None => CheckResult::warning(
+            "off: nothing shows which part of a slow request took the time",
+            "a collector in telemetry.otlp_endpoint",
+            "set telemetry.otlp_endpoint to the URL of an OTLP/HTTP collector",
+        ),
     }]
 }
 
