@@ -12,6 +12,7 @@ use super::lines;
 use crate::support::{
     api::TestApi,
     entra::wait_until,
+    idp::TokenBuilder,
     system::TestSystem,
     web::{ALICE, BOB, Browser},
 };
@@ -179,7 +180,7 @@ fn rejected_tokens_are_recorded_with_the_reason_and_a_flood_is_counted() {
     let mut api = TestApi::with(on);
     api.anonymous().get("/v1/posts").problem(401, "missing_token");
     for _ in 0..5 {
-        api.bearer(|token| token.expired())
+        api.bearer(TokenBuilder::expired)
             .get("/v1/posts")
             .problem(401, "expired");
     }
