@@ -80,7 +80,7 @@ without-limits = ["{HERE / "runtime"}"]
 
     def try_run(self, *command, **options):
         return subprocess.run(
-            [str(part) for part in command], env=self.environment, capture_output=True, text=True, timeout=600, **options
+            [str(part) for part in command], env=self.environment, capture_output=True, text=True, timeout=240, **options
         )
 
     def run(self, *command, **options):

@@ -158,13 +158,14 @@ def of_setting(setting):
     number = re.match(r"a whole number.* from (\d+) to (\d+)$", accepts)
     if number:
         return {"type": "integer", "minimum": int(number[1]), "maximum": int(number[2])}
+    share = re.match(r"a number from (\d+) to (\d+)", accepts)
+    if share:
+        return {"type": "number", "minimum": int(share[1]), "maximum": int(share[2])}
     if isinstance(setting.default, list):
         item = "integer" if all(isinstance(value, int) for value in setting.default) and setting.default else "string"
         return {"type": "array", "items": {"type": item}}
     if isinstance(setting.default, dict):
         return STRINGS
-    if isinstance(setting.default, (int, float)):
-        return {"type": "number"}
     if re.fullmatch(r"[a-z0-9-]+(, [a-z0-9-]+)* or [a-z0-9-]+", accepts):
         return {"enum": re.split(r", | or ", accepts)}
     if accepts.startswith("a GUID such as"):

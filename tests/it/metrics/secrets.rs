@@ -40,12 +40,9 @@ fn no_secret_and_no_user_is_in_the_metrics() {
     let key = fs::read_to_string(folder.path().join(".blogctl/cookie.key")).expect("a key");
     secrets.push(key.trim().to_owned());
     secrets.push(folder.path().display().to_string());
-    let scrape = Scrape::of(&metrics);
-    assert!(
-        scrape.value("blogctl_token_refreshes_total", &[("outcome", "success")]) >= 1.0,
-        "{}",
-        scrape.text
-    );
+    let scrape = Scrape::until(&metrics, "a refresh", |scrape| {
+        scrape.value("blogctl_token_refreshes_total", &[("outcome", "success")]) >= 1.0
+    });
     for secret in secrets {
         let line = scrape.text.lines().find(|line| line.contains(&secret));
         assert_eq!(line, None, "{secret}");
