@@ -12,7 +12,6 @@ use super::lines;
 use crate::support::{
     api::TestApi,
     entra::wait_until,
-    idp::TokenBuilder,
     system::TestSystem,
     web::{ALICE, BOB, Browser},
 };
@@ -180,7 +179,7 @@ fn rejected_tokens_are_recorded_with_the_reason_and_a_flood_is_counted() {
     let mut api = TestApi::with(on);
     api.anonymous().get("/v1/posts").problem(401, "missing_token");
     for _ in 0..5 {
-        api.bearer(TokenBuilder::expired)
+        api.with_token(&api.control().token().expired().mint())
             .get("/v1/posts")
             .problem(401, "expired");
     }

@@ -14,7 +14,6 @@ use crate::support::{
     api::{Client, TestApi},
     binary::{CommandOutput, Running, blogctl},
     entra::wait_until,
-    idp::TokenBuilder,
 };
 
 /// `serve-api` as a separate process, with the identity provider of `api`.
@@ -110,7 +109,7 @@ fn a_full_disk_does_not_stop_the_server_and_no_event_is_lost_once_there_is_space
     // Each write beyond this size fails, also those of the database; reads do not.
     let size = fs::metadata(&path).expect("a trail").len();
     limit_file_size(running.id(), Some(size + 100));
-    let expired = api.bearer(TokenBuilder::expired);
+    let expired = api.with_token(&api.control().token().expired().mint());
     let client = Client::at(&url, expired.token().expect("a token"));
     client.get("/v1/posts").problem(401, "expired");
     wait_until("health reports it", || {
