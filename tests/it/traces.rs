@@ -240,6 +240,9 @@ fn requests_to_a_key_vault_are_part_of_the_sign_in_and_get_no_traceparent() {
         (TRACE, callback.id.as_str())
     );
     assert_eq!(sign.service, "blogctl-client");
+    let asked = azure.requests_to("/");
+    assert!(!asked.is_empty());
+    assert!(asked.iter().all(|request| request.traceparent.is_none()), "{asked:?}");
 }
 
 #[test]

@@ -51,6 +51,7 @@ pub struct AzureRequest {
     pub token: Option<String>,
     pub metadata: Option<String>,
     pub identity_header: Option<String>,
+    pub traceparent: Option<String>,
     pub body: Value,
 }
 
@@ -290,6 +291,7 @@ async fn answer(request: HttpRequest, body: web::Bytes, state: web::Data<State>)
         token: header("authorization").and_then(|value| value.strip_prefix("Bearer ").map(str::to_owned)),
         metadata: header("metadata"),
         identity_header: header("x-identity-header"),
+        traceparent: header("traceparent"),
         body: serde_json::from_slice(&body).unwrap_or_default(),
     };
     lock(&state.asked).push(asked.clone());
