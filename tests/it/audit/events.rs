@@ -179,7 +179,7 @@ fn rejected_tokens_are_recorded_with_the_reason_and_a_flood_is_counted() {
     let mut api = TestApi::with(on);
     api.anonymous().get("/v1/posts").problem(401, "missing_token");
     for _ in 0..5 {
-        api.bearer(|token| token.expired())
+        api.with_token(&api.control().token().expired().mint())
             .get("/v1/posts")
             .problem(401, "expired");
     }

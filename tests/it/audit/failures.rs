@@ -109,10 +109,8 @@ fn a_full_disk_does_not_stop_the_server_and_no_event_is_lost_once_there_is_space
     // Each write beyond this size fails, also those of the database; reads do not.
     let size = fs::metadata(&path).expect("a trail").len();
     limit_file_size(running.id(), Some(size + 100));
-    let client = Client::at(
-        &url,
-        &api.bearer(|token| token.expired()).token().expect("a token").to_owned(),
-    );
+    let expired = api.with_token(&api.control().token().expired().mint());
+    let client = Client::at(&url, expired.token().expect("a token"));
     client.get("/v1/posts").problem(401, "expired");
     wait_until("health reports it", || {
         let health = health();
@@ -121,7 +119,7 @@ fn a_full_disk_does_not_stop_the_server_and_no_event_is_lost_once_there_is_space
     });
     running.wait_for("the audit trail cannot be written");
     assert_eq!(alice.get("/v1/posts").status, 200);
-    let report = verify(&[path.clone()], Expectations::default());
+    let report = verify(std::slice::from_ref(&path), Expectations::default());
     assert!(report.is_intact(), "no half line is left: {report:?}");
 
     limit_file_size(running.id(), None);
@@ -129,7 +127,7 @@ fn a_full_disk_does_not_stop_the_server_and_no_event_is_lost_once_there_is_space
     let second = alice.write("Another title", "text");
     wait_until("the next line", || has(second));
     assert_eq!(health().json()["checks"]["audit"], json!({ "status": "ok" }));
-    let report = verify(&[path.clone()], Expectations::default());
+    let report = verify(std::slice::from_ref(&path), Expectations::default());
     assert!(report.is_intact() && report.notes.is_empty(), "{report:?}");
     let text = fs::read_to_string(&path).expect("a trail");
     let events: Vec<Value> = text

@@ -63,14 +63,14 @@ fn an_interrupted_line_is_declared_by_the_next_start_and_cannot_be_changed_later
     let torn = br#"{"v":1,"time":"2026-01-31T08:00:00.000000Z","se"#;
     record(&settings(&path), 1..4);
     append(&path, torn);
-    let report = verify(&[path.clone()], Expectations::default());
+    let report = verify(std::slice::from_ref(&path), Expectations::default());
     assert!(
         problems(&report)[0].starts_with("5: is incomplete: the process was killed"),
         "{report:?}"
     );
 
     record(&settings(&path), 4..6);
-    let report = verify(&[path.clone()], Expectations::default());
+    let report = verify(std::slice::from_ref(&path), Expectations::default());
     assert!(report.is_intact(), "{report:?}");
     assert_eq!((report.lines, report.notes.len(), report.notes[0].line), (8, 1, 5));
     let content = fs::read(&path).expect("a trail");
@@ -129,7 +129,7 @@ fn a_state_file_with_other_content_is_ignored() {
     ] {
         fs::write(path.with_file_name("audit.jsonl.state"), &state).expect("written");
         record(&settings(&path), 3..4);
-        let report = verify(&[path.clone()], Expectations::default());
+        let report = verify(std::slice::from_ref(&path), Expectations::default());
         assert!(report.is_intact(), "{state}: {report:?}");
     }
 }
@@ -219,7 +219,7 @@ fn a_second_process_on_the_same_file_is_refused() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("audit.jsonl");
     let log = AuditLog::start(&settings(&path), Role::Api).expect("a trail");
-    let error = AuditLog::start(&settings(&path), Role::Client).err().expect("refused");
+    let error = AuditLog::start(&settings(&path), Role::Client).expect_err("refused");
     assert_eq!(
         error.to_string(),
         format!(
@@ -242,8 +242,7 @@ fn a_file_that_others_may_change_or_read_and_a_file_with_other_content_is_refuse
     let path = folder.path().join("audit.jsonl");
     let refused = || {
         let error = AuditLog::start(&settings(&path), Role::Api)
-            .err()
-            .expect("refused")
+            .expect_err("refused")
             .to_string();
         error.split_once("cannot be used: ").expect("a reason").1.to_owned()
     };
