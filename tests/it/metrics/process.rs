@@ -63,9 +63,9 @@ fn lost_log_lines_and_problems_are_counted() {
     assert_eq!(dropped(), 0.0);
     // Nothing reads the log any more: the pipe and the queue fill up.
     let long = "x".repeat(1500);
-    let client = agent();
+    let http = agent();
     for n in 0..1500 {
-        let status = client
+        let status = http
             .get(format!("{url}/{n}/{long}"))
             .call()
             .expect("a response")
