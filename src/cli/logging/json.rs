@@ -118,7 +118,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::trace::TraceContext;
 
     fn parsed(line: &str) -> Json {
         assert_eq!(line.find('\n'), Some(line.len() - 1), "one line");
