@@ -9,7 +9,7 @@ use actix_web::{
     Error,
     body::MessageBody,
     dev::{ServiceRequest, ServiceResponse},
-    http::{Method, StatusCode},
+    http::{Method, StatusCode, header::HeaderValue},
     web,
 };
 
@@ -48,8 +48,8 @@ impl Tracing {
 pub(super) fn begin(request: &ServiceRequest, request_id: &str) -> Begun {
     let headers = request.headers();
     let caller = TraceContext::from_headers(
-        headers.get_all(trace::PARENT).map(|value| value.as_bytes()),
-        headers.get_all(trace::STATE).map(|value| value.as_bytes()),
+        headers.get_all(trace::PARENT).map(HeaderValue::as_bytes),
+        headers.get_all(trace::STATE).map(HeaderValue::as_bytes),
     );
     let tracing = request.app_data::<web::Data<Tracing>>();
     let tracer = tracing.and_then(|tracing| tracing.tracer.as_ref());

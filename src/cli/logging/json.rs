@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::{Map, Value as Json};
 
 use super::is_absent;
-use crate::trace::Scope;
+use crate::trace::{Scope, TraceContext};
 
 /// One line. The names are stable.
 #[derive(Serialize)]
@@ -53,9 +53,9 @@ pub(super) fn line(timestamp: &str, record: &Record<'_>) -> String {
         severity_text: record.level().as_str(),
         severity_number: severity_number(record.level()),
         body: &body,
-        trace_id: context.map(|context| context.trace_id()),
-        span_id: context.and_then(|context| context.span_id()),
-        trace_flags: context.map(|context| context.flags()),
+        trace_id: context.map(TraceContext::trace_id),
+        span_id: context.and_then(TraceContext::span_id),
+        trace_flags: context.map(TraceContext::flags),
         scope: InstrumentationScope { name: record.target() },
         attributes,
     })
@@ -118,7 +118,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::trace::TraceContext;
 
     fn parsed(line: &str) -> Json {
         assert_eq!(line.find('\n'), Some(line.len() - 1), "one line");

@@ -10,7 +10,7 @@ use futures_util::FutureExt as _;
 
 use crate::support::{database::each_blog, entra::wait_until};
 
-/// Only a failing test waits for so long.
+/// Only a failing test waits until then.
 const DEADLINE: Duration = Duration::from_secs(10);
 
 #[test]
