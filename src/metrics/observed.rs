@@ -33,14 +33,14 @@ type Read<const N: usize> = dyn Fn() -> Vec<([LabelValue; N], f64)> + Send + Syn
 /// Keeps values in the metrics until dropped.
 #[must_use = "the value disappears when this is dropped"]
 pub struct Observation {
-    _functions: Vec<Arc<dyn Send + Sync>>,
+    functions: Vec<Arc<dyn Send + Sync>>,
 }
 
 impl Observation {
     /// Several of them as one.
     pub fn all(observations: impl IntoIterator<Item = Self>) -> Self {
         Self {
-            _functions: observations.into_iter().flat_map(|one| one._functions).collect(),
+            functions: observations.into_iter().flat_map(|one| one.functions).collect(),
         }
     }
 }
@@ -94,7 +94,7 @@ impl<const N: usize> Observed<N> {
         let mut sources = self.sources.lock();
         sources.retain(|source| source.strong_count() > 0);
         sources.push(Arc::downgrade(&source));
-        Observation { _functions: vec![read] }
+        Observation { functions: vec![read] }
     }
 
     /// Adds the family to the catalog.

@@ -1,5 +1,6 @@
 //! The blog on both databases: rules, lists, durability and migrations.
 
+mod after_commit;
 mod idempotency;
 mod lists;
 mod migrations;

@@ -36,8 +36,8 @@ fn sign_in_within_trace(system: &TestSystem, browser: &Browser, next: &str) -> P
         browser.request("GET", &url, None, &[("traceparent", PARENT)])
     };
     let login = to_site(&system.web.url(&format!("/login?next={next}")));
-    let picker = browser.get(login.location().as_str());
-    let picked = browser.submit_once(&picker.form(ALICE).with("oid", ALICE).without("email"));
+    let choice = browser.get(login.location().as_str());
+    let picked = browser.submit_once(&choice.form(ALICE).with("oid", ALICE).without("email"));
     let callback = to_site(picked.location().as_str());
     assert_eq!(callback.status, 303, "{}", callback.body);
     to_site(callback.location().as_str())

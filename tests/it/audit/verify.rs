@@ -139,17 +139,13 @@ fn each_finding_says_which_line_and_why() {
     // The attacker computes the hash of the changed line anew, but not those of the lines after it.
     let line = changed.lines().nth(2).expect("a line");
     let (body, _) = line.split_once(",\"hash\"").expect("a hash");
-    let hash = hex(&openssl::sha::sha256(body.as_bytes()));
+    let hash = hex::encode(openssl::sha::sha256(body.as_bytes()));
     let mut forged = lines.clone();
     forged[2] = format!("{body},\"hash\":\"{hash}\"}}\n").into_bytes();
     assert_eq!(
         problems(&verify_bytes(&forged.concat())),
         ["4: does not continue line 3 of trail: that line was replaced"]
     );
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[test]

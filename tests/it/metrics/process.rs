@@ -62,11 +62,11 @@ fn lost_log_lines_and_problems_are_counted() {
     let dropped = || Scrape::of(&metrics).value("blogctl_log_lines_dropped_total", &[]);
     assert_eq!(dropped(), 0.0);
     // Nothing reads the log any more: the pipe and the queue fill up.
-    let long = "x".repeat(1500);
-    let agent = agent();
+    let padding = "x".repeat(1500);
+    let http = agent();
     for n in 0..1500 {
-        let status = agent
-            .get(format!("{url}/{n}/{long}"))
+        let status = http
+            .get(format!("{url}/{n}/{padding}"))
             .call()
             .expect("a response")
             .status();

@@ -16,6 +16,7 @@ use std::{
 };
 
 use blogctl::config::TlsSettings;
+use chrono::Datelike as _;
 use openssl::{
     pkey::PKey,
     ssl::{SslConnector, SslMethod, SslVerifyMode},
@@ -80,7 +81,6 @@ impl TestCa {
         params.extended_key_usages = vec![usage];
         let day = |days: i64| {
             let date = (chrono::Utc::now() + chrono::TimeDelta::days(days)).date_naive();
-            use chrono::Datelike as _;
             let [month, day] = [date.month(), date.day()].map(|number| u8::try_from(number).expect("small"));
             rcgen::date_time_ymd(date.year(), month, day)
         };

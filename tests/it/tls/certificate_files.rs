@@ -32,6 +32,9 @@ fn start_error(settings: &Settings) -> (String, String) {
     })
 }
 
+/// Spoils valid settings.
+type Change<'c> = &'c dyn Fn(&mut TlsSettings);
+
 #[test]
 fn each_problem_of_the_files_has_its_message_and_a_hint() {
     let (folder, ca) = (tempfile::tempdir().expect("a folder"), TestCa::new("test CA"));
@@ -58,7 +61,7 @@ fn each_problem_of_the_files_has_its_message_and_a_hint() {
     let junk = file(folder.path(), "junk.pem", &[b"junk"]);
     let missing = folder.path().join("missing.pem");
 
-    let cases: [(&dyn Fn(&mut TlsSettings), &str, &str); 12] = [
+    let cases: [(Change<'_>, &str, &str); 12] = [
         (
             &|tls| tls.cert_path = Some(missing.clone()),
             "cannot be read",

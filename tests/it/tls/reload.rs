@@ -172,7 +172,7 @@ fn certificates_that_change_and_cannot_be_used_are_in_the_audit_trail() {
         let trail = tempfile::tempdir().expect("a folder");
         let path = trail.path().join("audit.jsonl");
         let server = HttpsServer::start(role, |settings| settings.audit.path = Some(path.clone()));
-        let thumbprint = |der: &[u8]| hex(&openssl::sha::sha256(der));
+        let thumbprint = |der: &[u8]| hex::encode_upper(openssl::sha::sha256(der));
         let wait_for = |text: &str| {
             let deadline = Instant::now() + Duration::from_mins(1);
             loop {
@@ -196,8 +196,4 @@ fn certificates_that_change_and_cannot_be_used_are_in_the_audit_trail() {
         next.write(server.folder.path(), "server");
         wait_for(&thumbprint(&next.der()));
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02X}")).collect()
 }

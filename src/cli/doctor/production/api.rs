@@ -164,8 +164,9 @@ fn is_local(shown: &str) -> bool {
         None => hosts.split('/').next().unwrap_or_default(),
     };
     hosts.split(',').all(|host| {
-        let name = match host.strip_prefix('[') {
-            Some(rest) => rest.split(']').next().unwrap_or_default(),
+        // The brackets of an IPv6 address belong to the host, the port does not.
+        let name = match host.find(']') {
+            Some(end) => host.get(..=end).unwrap_or_default(),
             None => host.split(':').next().unwrap_or_default(),
         };
         name.starts_with("%2F") || is_loopback_host(name)
