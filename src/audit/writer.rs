@@ -33,6 +33,8 @@ pub(super) struct Writer {
     head: Head,
     /// What is at the end of the sink, behind the last line.
     damaged: Option<DamagedBytes>,
+    /// Whether only the line break of the last line is missing.
+    owes_line_break: bool,
     /// Where the trail goes, for messages.
     target: String,
     log: FailureLog,
@@ -49,6 +51,7 @@ impl Writer {
             role,
             head,
             damaged: None,
+            owes_line_break: false,
             target,
             log: FailureLog::default(),
             started_at: Instant::now(),
@@ -114,6 +117,9 @@ impl Writer {
         // For each line, where it ends and the head after it.
         let mut ends = Vec::new();
         let mut head = self.head.clone();
+        if self.owes_line_break {
+            bytes.push(b'\n');
+        }
         if let Some(damaged) = &self.damaged {
             if damaged.needs_line_break() {
                 bytes.push(b'\n');
@@ -145,6 +151,10 @@ impl Writer {
         let written = outcome.as_ref().err().map_or(bytes.len(), |(written, _)| *written);
         let whole = ends.iter().take_while(|(end, _)| *end <= written).count();
         let mut end_of_lines = 0;
+        if self.owes_line_break && written > 0 {
+            self.owes_line_break = false;
+            end_of_lines = 1;
+        }
         if let Some((end, last)) = whole.checked_sub(1).and_then(|at| ends.get(at)) {
             self.head = last.clone();
             self.sink.save_head(&self.head);
@@ -153,12 +163,26 @@ impl Writer {
             end_of_lines = *end;
         }
         records.drain(..whole);
+        let torn = bytes.get(end_of_lines..written).unwrap_or_default();
+        let is_torn = !torn.is_empty() && !self.sink.remove_last(torn.len());
+        if let Some((end, next)) = ends.get(whole)
+            && is_torn
+            && *end == written + 1
+        {
+            // All but the line break is there, so it is a line.
+            self.head = next.clone();
+            self.sink.save_head(&self.head);
+            self.damaged = None;
+            self.is_unsynced = true;
+            self.owes_line_break = true;
+            records.remove(0);
+            return outcome.map_err(|(_, error)| error);
+        }
         if declares_damage && whole == 0 {
             // The next attempt declares it anew.
             records.remove(0);
         }
-        let torn = bytes.get(end_of_lines..written).unwrap_or_default();
-        if !torn.is_empty() && !self.sink.remove_last(torn.len()) {
+        if is_torn {
             match &mut self.damaged {
                 Some(damaged) => damaged.add(torn),
                 none => *none = Some(DamagedBytes::new(torn)),
@@ -229,7 +253,8 @@ mod tests {
             writer.write(records(0..3), false);
             disk.0.lock().0.len()
         };
-        for room in 0..length {
+        // With one byte more, every line is there.
+        for room in 0..length - 1 {
             let disk = Disk::default();
             disk.0.lock().1 = room;
             let sink = Sink::Stream(Box::new(disk.clone()));

@@ -64,6 +64,11 @@ fn names_a_port(host: &str) -> bool {
 
 /// `None` when scheme and host do not form an origin.
 fn origin(scheme: &str, host: &str) -> Option<Url> {
+    // The parser would take a backslash for a slash, remove tabs and decode %2E.
+    let is_authority = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:[]".contains(&byte);
+    if !host.bytes().all(is_authority) {
+        return None;
+    }
     let url = Url::parse(&format!("{scheme}://{host}/")).ok()?;
     let is_origin = matches!(scheme, "http" | "https")
         && url.path() == "/"
@@ -122,6 +127,9 @@ mod tests {
             ("blog.example.com?q", OriginCheck::Invalid),
             ("blog.example.com#f", OriginCheck::Invalid),
             ("a b", OriginCheck::Invalid),
+            ("\\blog.example.com", OriginCheck::Invalid),
+            ("blog%2Eexample.com", OriginCheck::Invalid),
+            ("blog\t.example.com", OriginCheck::Invalid),
             ("", OriginCheck::Invalid),
         ] {
             assert_eq!(came(BLOG, &[("Host", host)], false), expected, "{host:?}");

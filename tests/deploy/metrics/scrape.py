@@ -23,7 +23,7 @@ def findings(documented, work):
                 addresses[match.group(1)] = match.group(2)
             if "Ctrl-C" in line:
                 break
-        for url in (addresses["API"] + "/health/ready", addresses["Web site"]):
+        for url in (addresses["API"] + "/health/live", addresses["Web site"]):
             urllib.request.urlopen(url, timeout=30).read()
         text = urllib.request.urlopen(addresses["Metrics"], timeout=30).read().decode()
     finally:

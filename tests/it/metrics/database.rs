@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::support::{database::PostgresDatabase, needs, role::RoleProcess};
+use crate::support::{database::PostgresDatabase, metrics::Scrape, needs, role::RoleProcess};
 
 #[test]
 fn a_write_is_in_a_batch_and_has_waited_for_it() {
@@ -74,14 +74,11 @@ fn connections_to_postgresql_are_used_or_idle() {
     let alice = api.alice();
     let id = alice.write("A title", "Some text");
     assert_eq!(alice.get(&format!("/v1/posts/{id}")).status, 200);
-    let idle = [("pool", "requests"), ("state", "idle")];
-    let scrape = api.scrape_until("an idle connection", |scrape| {
-        scrape.value("blogctl_db_connections", &idle) >= 1.0
+    let connections =
+        |scrape: &Scrape, state| scrape.value("blogctl_db_connections", &[("pool", "requests"), ("state", state)]);
+    let scrape = api.scrape_until("idle connections only", |scrape| {
+        connections(scrape, "idle") >= 1.0 && connections(scrape, "used") == 0.0
     });
-    assert_eq!(
-        scrape.value("blogctl_db_connections", &[("pool", "requests"), ("state", "used")]),
-        0.0
-    );
     for (lane, limit) in [("short_reads", 2.0), ("writes", 2.0), ("shared", 2.0), ("probe", 1.0)] {
         assert_eq!(
             scrape.value("blogctl_db_running_limit", &[("lane", lane)]),
