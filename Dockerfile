@@ -59,12 +59,14 @@ WORKDIR /src
 COPY . .
 ARG TARGETARCH=amd64
 ARG COMMIT=unknown
-# glibc is linked statically: the image needs neither a loader nor libraries.
+# glibc is linked statically: the image needs neither a loader nor libraries. OpenSSL is Debian's, because OpenSSL from
+# source turns its threads off when it is linked statically.
 RUN case "${TARGETARCH}" in \
         amd64) target=x86_64-unknown-linux-gnu ;; \
         arm64) target=aarch64-unknown-linux-gnu ;; \
         *) echo "no target for the architecture ${TARGETARCH}" >&2; exit 1 ;; \
     esac \
+    && export OPENSSL_NO_VENDOR=1 OPENSSL_STATIC=1 \
     && export BLOGCTL_COMMIT="${COMMIT}" RUSTFLAGS="-C target-feature=+crt-static" PATH="/opt/tools/bin:${PATH}" \
     && cargo auditable build --locked --release --target "${target}" \
     && install -D -m 0755 "target/${target}/release/blogctl" /out/blogctl
