@@ -13,7 +13,10 @@ fn a_write_is_in_a_batch_and_has_waited_for_it() {
         alice.write(&format!("Post {n}"), "Some text");
     }
     assert_eq!(alice.get("/v1/posts?q=text").status, 200);
-    let after = api.scrape();
+    // A response can arrive before its work has left the lane.
+    let after = api.scrape_until("idle", |scrape| {
+        scrape.value("blogctl_db_running", &[("lane", "searches")]) == 0.0
+    });
     let moved = |name, labels: &[_]| after.value(name, labels) - before.value(name, labels);
     assert!(moved("blogctl_db_write_batch_size_sum", &[]) >= 3.0, "{}", after.text);
     assert!(moved("blogctl_db_write_batch_size_count", &[]) >= 1.0, "{}", after.text);
