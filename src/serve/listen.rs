@@ -11,14 +11,15 @@ use rustix::net::{
     AddressFamily, SocketFlags, SocketType, bind, ipproto, listen as start_listening, socket_with, sockopt,
 };
 
-use super::unix_socket::{self, SocketFile, UnixSocketError};
+use super::{
+    socket::BACKLOG,
+    unix_socket::{self, SocketFile, UnixSocketError},
+};
 
 /// Size of the system's receive buffer per connection. The server fills its own buffer, of at most 128 KiB, with
 /// everything that has arrived, even if it rejects the request by its head. The system's default of 128 KiB to 6 MiB
 /// would fill that buffer each time.
 const RECEIVE_BUFFER_BYTES: usize = 64 * 1024;
-/// Connections that wait to be accepted. The system allows fewer if `net.core.somaxconn` is lower.
-pub(super) const BACKLOG: i32 = 4096;
 
 /// Why a server cannot listen.
 #[derive(Debug, thiserror::Error)]

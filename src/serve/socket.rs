@@ -15,6 +15,9 @@ use tokio::{
 };
 use tokio_rustls::server::TlsStream;
 
+/// Connections that wait to be accepted. The system allows fewer if `net.core.somaxconn` is lower.
+pub(super) const BACKLOG: i32 = 4096;
+
 /// The socket of one connection.
 pub enum Socket {
     /// HTTP

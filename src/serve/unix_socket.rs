@@ -19,7 +19,7 @@ use rustix::{
     },
 };
 
-use super::listen::BACKLOG;
+use super::socket::BACKLOG;
 
 /// Why the server cannot listen on a Unix socket.
 #[derive(Debug, thiserror::Error)]
