@@ -5,6 +5,7 @@
 //! a post's content, a token, a name or an e-mail address: [`Event`] has no field for them.
 
 mod chain;
+mod damaged_bytes;
 mod event;
 mod line;
 mod log;
@@ -13,6 +14,7 @@ mod repeats;
 mod sink;
 mod trail_file;
 mod verify;
+mod whole_write;
 mod writer;
 
 pub use chain::Head;

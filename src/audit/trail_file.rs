@@ -15,8 +15,9 @@ use rustix::fs::{FlockOperation, OFlags, flock};
 
 use super::{
     chain::{Head, is_hash},
+    damaged_bytes::DamagedBytes,
     line::{self, MAX_LINE},
-    sink::{DamagedBytes, PartialWrite, write_whole},
+    whole_write::{PartialWrite, write_whole},
 };
 use crate::trusted_file::{Readers, TrustedFileError, TrustedFolder};
 

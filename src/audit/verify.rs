@@ -19,8 +19,8 @@ use self::{
 };
 use super::{
     chain::{Head, is_hash},
+    damaged_bytes::DamagedBytes,
     line::{self, Damaged, Link},
-    sink::DamagedBytes,
     trail_file,
 };
 

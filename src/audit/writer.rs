@@ -12,10 +12,11 @@ use std::{
 
 use super::{
     chain::Head,
+    damaged_bytes::DamagedBytes,
     event::{Event, Origin, Record},
     line,
     queue::{Batch, Queue},
-    sink::{DamagedBytes, Sink},
+    sink::Sink,
 };
 use crate::failure_log::FailureLog;
 
