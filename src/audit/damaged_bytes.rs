@@ -1,4 +1,4 @@
-//! What stands in a trail where a line should be. The next line declares it.
+//! Damaged bytes of a trail where a line should be. The next line declares them.
 
 use openssl::sha::Sha256;
 
