@@ -16,6 +16,7 @@ mod database;
 mod database_address;
 mod dotenv;
 mod entra;
+mod environment;
 mod error;
 mod idp;
 mod loader;
@@ -52,6 +53,7 @@ pub use database::{DatabaseSettings, FileMode, PreparedStatements};
 pub use database_address::DatabaseAddress;
 pub use dotenv::{DotEnv, parse as parse_dotenv};
 pub use entra::{Cloud, EntraSettings};
+pub use environment::Environment;
 pub use error::{ConfigError, ConfigErrorKind, ConfigErrors};
 pub use idp::{
     AppRegistration, AppRole, DEV_API_ID, DEV_CLIENT_ID, DEV_TENANT_ID, FederatedIdentity, IdpSettings, IdpUser,
@@ -67,7 +69,7 @@ pub use redis::{RedisSettings, RedisUrl};
 pub use required::{RequiredSetting, Role};
 pub use secret_text::{SecretKind, secret_kind};
 pub use section::{Declaration, Section};
-pub use server::{Environment, ServerSettings};
+pub use server::ServerSettings;
 pub use server_tls::TlsSettings;
 pub use sources::{DEFAULT_FILE, FILE_VARIABLE, Flag, Origin, Sources, variable_of};
 pub use telemetry::{Compression, OtlpHeaders, Ratio, TelemetrySettings};

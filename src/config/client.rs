@@ -11,11 +11,11 @@ use super::{
     cookie_keys,
     credential::{CredentialSettings, credentials},
     database::FileMode,
+    environment::Environment,
     loader::Loader,
     rules::{hours, minutes, number, only, optional_url, seconds, text, text_or_empty},
     secret_file::{secret_file, warn_of_path},
     section::section,
-    server::Environment,
     socket_path::socket_path,
     validate::{
         A_GUID, A_HOST, A_REDIRECT_PATH, A_SECURE_URL, A_USABLE_URL, guid, host, origin, plain_url, public_uri,

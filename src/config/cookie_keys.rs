@@ -4,7 +4,9 @@ use std::{fs, path::Path};
 
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::{loader::Loader, secret_file::warn_of_path, server::Environment, text_file::text_in, validate::weakness};
+use super::{
+    environment::Environment, loader::Loader, secret_file::warn_of_path, text_file::text_in, validate::weakness,
+};
 
 /// Shortest key: 32 characters have 128 bits even in hex.
 const MIN_CHARS: usize = 32;

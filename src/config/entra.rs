@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::{
+    environment::Environment,
     loader::Loader,
     rules::{hours, optional_url, seconds, text_or_empty},
     section::section,
-    server::Environment,
     validate::{A_GUID, A_USABLE_ADDRESS, guid, origin, usable_address, usable_url},
     value::choices,
 };

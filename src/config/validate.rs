@@ -8,7 +8,7 @@ use std::{
 use log::LevelFilter;
 use url::Url;
 
-use super::{secret_text::secret_kind, server::Environment};
+use super::{environment::Environment, secret_text::secret_kind};
 use crate::{guid, loopback::is_secure};
 
 /// What [`host`] accepts.

@@ -118,7 +118,9 @@ pub async fn require(
         // Not `into_response`, which drops the problem.
         Err(problem) => request.error_response(problem).map_into_right_body(),
     };
-    denials::record(&response);
+    denials::record(&response, |request| {
+        request.extensions().get::<Caller>().map(Caller::key)
+    });
     response
         .headers_mut()
         .append(header::VARY, HeaderValue::from_static("Authorization"));

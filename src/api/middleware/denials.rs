@@ -1,16 +1,16 @@
 //! Records rejected access tokens and denied requests in the audit trail.
 
-use actix_web::{HttpMessage as _, HttpRequest, dev::ServiceResponse, http::StatusCode, web};
+use actix_web::{HttpRequest, dev::ServiceResponse, http::StatusCode, web};
 
-use super::bearer::Caller;
 use crate::{
     api::problem::{Code, Problem},
     audit::Event,
+    blog::UserKey,
     serve::RequestAudit,
 };
 
-/// Records a response, if it denies the request.
-pub fn record<B>(response: &ServiceResponse<B>) {
+/// Records a response, if it denies the request. `actor` returns the caller of a request, if it has one.
+pub fn record<B>(response: &ServiceResponse<B>, actor: impl FnOnce(&HttpRequest) -> Option<UserKey>) {
     if !matches!(response.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
         return;
     }
@@ -25,8 +25,7 @@ pub fn record<B>(response: &ServiceResponse<B>) {
         return;
     };
     if let Some(event) = denial(problem, response.status(), request) {
-        let actor = request.extensions().get::<Caller>().map(Caller::key);
-        audit.record(request, actor, event);
+        audit.record(request, actor(request), event);
     }
 }
 
