@@ -63,6 +63,7 @@ mod loopback;
 pub mod metrics;
 pub mod outbound;
 mod probe;
+pub mod quota;
 pub mod redis;
 pub mod registration;
 pub mod serve;

@@ -32,6 +32,7 @@ use crate::{
     db::{self, Database, DatabaseUrl, DbError},
     entra::{AccessTokenValidator, Authority, Provider, ProviderError},
     hint::Hint,
+    redis::{RedisClient, RedisSetupError},
     serve::{
         self, ListenAddress, ListenError, Listeners, Options, RequestAudit, ShutdownHandle, Tracing, TrustedProxies,
         UnixSocket, access_log, exposure, request_guard, request_id,
@@ -80,6 +81,9 @@ pub enum StartError {
     /// Spans cannot be sent.
     #[error(transparent)]
     Telemetry(#[from] TelemetryError),
+    /// Redis cannot be used.
+    #[error(transparent)]
+    Redis(#[from] RedisSetupError),
     /// Migrations are pending, and `database.migrate_at_start` is off.
     #[error("the database has pending migrations; run blogctl migrate run")]
     PendingMigrations,
@@ -96,7 +100,7 @@ impl Hint for StartError {
             Self::Audit(error) => return error.hint(),
             Self::Database(error) => return error.hint(),
             Self::Tls(error) => return error.hint(),
-            Self::Socket(_) | Self::Provider(_) | Self::Description(_) | Self::Telemetry(_) => None,
+            Self::Socket(_) | Self::Provider(_) | Self::Description(_) | Self::Telemetry(_) | Self::Redis(_) => None,
         };
         hint.map(Cow::Borrowed)
     }
@@ -140,6 +144,11 @@ impl Server {
         database.prepare(serve::workers(&settings.server))?;
         let telemetry = Telemetry::start(&settings.telemetry, settings.entra.ca_file.as_deref(), SERVICE)?;
 
+        let redis = if settings.api.rate_limits && settings.api.share_rate_limits {
+            RedisClient::from_settings(&settings.redis)?
+        } else {
+            None
+        };
         let proxies = TrustedProxies::new(&settings.server.trusted_proxies);
         let state = AppState {
             blog: web::Data::new(Blog::new(database.clone())),
@@ -149,7 +158,7 @@ impl Server {
             compressed: web::Data::new(CompressedBodies::new(settings.api.ready_answers_mib / 4)),
             validator: web::Data::from(Arc::clone(&validator)),
             names: web::Data::new(NameUpdates::default()),
-            limits: web::Data::new(RateLimits::new(&settings.api, proxies)),
+            limits: web::Data::new(RateLimits::new(&settings.api, proxies, redis.as_ref())),
             settings: web::Data::new(settings.api.clone()),
             metadata: web::Data::new(MetadataDocument::new(&metadata(settings)?).map_err(StartError::Description)?),
             description: web::Data::new(Description::new(&settings.api).map_err(StartError::Description)?),

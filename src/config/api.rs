@@ -108,9 +108,12 @@ section! {
         /// Largest request body, in bytes.
         pub max_body_bytes: usize = 1024 * 1024, number(1024..=64 * 1024 * 1024);
 
-        /// Apply the rate limits below, in each server process separately. Beyond a limit: 429 with `Retry-After`. See
-        /// [api.md](api.md#rate-limits).
+        /// Apply the rate limits below. Beyond a limit: 429 with `Retry-After`. See [api.md](api.md#rate-limits).
         pub rate_limits: bool = true;
+
+        /// All replicas share the rate limits, if `redis.url` is set. Otherwise each server process counts separately. While
+        /// Redis does not answer, each one counts separately, too. See [replicas.md](replicas.md).
+        pub share_rate_limits: bool = true;
 
         /// Requests per second from one address, from all callers behind it together: a web site in front of the API needs
         /// as many as all its users. IPv6 addresses count by their first 64 bits.

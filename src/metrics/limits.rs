@@ -35,6 +35,15 @@ static POOL_REJECTED: LazyLock<Family<Counter, 1>> = LazyLock::new(|| {
     )
 });
 
+static SHARED: LazyLock<Family<Counter, 1>> = LazyLock::new(|| {
+    Family::counters(
+        "blogctl_shared_limits",
+        "Questions to Redis about a limit that replicas share, by outcome: granted, refused, and unavailable when Redis does not \
+         answer",
+        ["outcome"],
+    )
+});
+
 pub(super) fn describe(catalog: &mut Catalog) {
     RATE_LIMITED.begin(
         [
@@ -43,6 +52,8 @@ pub(super) fn describe(catalog: &mut Catalog) {
         .map(|name| [name]),
     );
     RATE_LIMITED.describe(catalog);
+    SHARED.begin(["granted", "refused", "unavailable"].map(|outcome| [outcome]));
+    SHARED.describe(catalog);
     POOL_RUNNING.describe(catalog);
     POOL_LIMIT.describe(catalog);
     POOL_REJECTED.describe(catalog);
@@ -51,6 +62,27 @@ pub(super) fn describe(catalog: &mut Catalog) {
 /// Counts a request that a budget rejected.
 pub fn rate_limited(budget: &'static str) {
     RATE_LIMITED.with([budget.into()]).increment();
+}
+
+/// What Redis says about a limit that replicas share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SharedOutcome {
+    /// There was something left.
+    Granted,
+    /// The budget is used up.
+    Refused,
+    /// Redis does not answer: the limits of each replica apply alone.
+    Unavailable,
+}
+
+/// Counts a question to Redis about a shared limit.
+pub fn shared(outcome: SharedOutcome) {
+    let outcome = match outcome {
+        SharedOutcome::Granted => "granted",
+        SharedOutcome::Refused => "refused",
+        SharedOutcome::Unavailable => "unavailable",
+    };
+    SHARED.with([outcome.into()]).increment();
 }
 
 /// The metrics of one thread pool; they exist until this is dropped.

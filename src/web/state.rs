@@ -106,6 +106,7 @@ impl AppState {
             executor.clone(),
             token_store::lock_timeout(settings.entra.timeout),
         ));
+        let failures = redis.as_ref().map(|redis| redis.client().clone());
         let drafts = Drafts::new(client_settings.session_max, redis, executor.clone());
 
         let agent = ApiAgent::start(settings)?;
@@ -126,7 +127,7 @@ impl AppState {
         let sealed_cookies = SealedCookies::new(keys.clone(), cookies);
         let sign_ins = SignIns {
             pending: PendingSignIns::new(sealed_cookies.clone()),
-            failure_limit: FailureLimit::new(proxies.clone()),
+            failure_limit: FailureLimit::new(proxies.clone(), failures),
             loop_guard: SignInLoopGuard::new(sealed_cookies),
         };
         let user_sessions = UserSessions::new(sessions.clone(), tokens, revocations, executor);

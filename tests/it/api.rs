@@ -19,6 +19,7 @@ mod posts;
 mod problems;
 mod python_regressions;
 mod rate_limit;
+mod shared_limits;
 mod response_cache;
 mod schemathesis;
 mod start;

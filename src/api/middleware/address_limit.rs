@@ -20,7 +20,7 @@ pub async fn admit(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<EitherBody<impl MessageBody + 'static>>, Error> {
-    match count(&request) {
+    match count(&request).await {
         Ok(()) => Ok(next.call(request).await?.map_into_left_body()),
         Err(problem) => Ok(request.error_response(problem).map_into_right_body()),
     }
@@ -35,21 +35,21 @@ pub async fn admit_preflight(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<EitherBody<impl MessageBody + 'static>>, Error> {
     if is_preflight(&request)
-        && let Err(problem) = count(&request)
+        && let Err(problem) = count(&request).await
     {
         return Ok(request.error_response(problem).map_into_right_body());
     }
     Ok(next.call(request).await?.map_into_left_body())
 }
 
-fn count(request: &ServiceRequest) -> Result<(), Problem> {
+async fn count(request: &ServiceRequest) -> Result<(), Problem> {
     let limits = request.app_data::<web::Data<RateLimits>>();
     let limits = limits.ok_or_else(|| Problem::internal("the API has no rate limits"))?;
     let is_probe = matches!(request.path(), "/health" | "/health/live" | "/health/ready");
     let taken: Result<(), Exceeded> = if is_probe {
         limits.admit_probe(request.request())
     } else {
-        limits.admit(request.request())
+        limits.admit(request.request()).await
     };
     Ok(taken?)
 }

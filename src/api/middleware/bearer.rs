@@ -142,7 +142,7 @@ async fn authenticate(request: &ServiceRequest) -> Result<(Caller, Option<Remain
     let limits = limits.ok_or_else(|| Problem::internal("the API has no rate limits"))?;
     let caller = caller(request, validator, limits).await;
     let caller = caller.map_err(|problem| problem.with_authorization_uri(validator.authorization_uri()))?;
-    let remaining = limits.admit_caller(caller.key(), request.method())?;
+    let remaining = limits.admit_caller(caller.key(), request.method()).await?;
     Ok((caller, remaining))
 }
 
@@ -172,7 +172,7 @@ async fn caller(
     };
     metrics::tokens::validated(outcome.as_ref().map_or_else(TokenError::code, |_| "valid"), is_cached);
     if matches!(outcome, Err(TokenError::Rejected(_))) {
-        limits.record_rejected_token(source);
+        limits.record_rejected_token(source).await;
     }
     let caller = Caller(outcome?);
     // Once per token, and after this request: the name of a user who only reads must be updated, too.

@@ -1,5 +1,5 @@
-//! Rate limits: how much one address, and one caller, may request from this server. They use the generic cell rate
-//! algorithm in this process's memory; with several replicas, each counts separately.
+//! Rate limits: how much one address, and one caller, may request. They use the generic cell rate algorithm in this
+//! process's memory and, with Redis, across all replicas. Without it, each replica counts separately.
 //!
 //! Six budgets:
 //! - all requests of an address, checked before anything that costs time;
@@ -28,6 +28,7 @@ pub use self::budget::{Exceeded, Remaining};
 use crate::{
     blog::UserKey,
     config::ApiSettings,
+    redis::RedisClient,
     serve::{Source, TrustedProxies},
 };
 
@@ -55,7 +56,7 @@ struct Budgets<C: Clock> {
 }
 
 impl<C: Clock + Clone> Budgets<C> {
-    fn new(clock: &C, settings: &ApiSettings) -> Self {
+    fn new(clock: &C, settings: &ApiSettings, redis: Option<&RedisClient>) -> Self {
         let number = |number: u32| NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN);
         let per_address =
             |name, rate, period, burst| Budget::new(name, number(rate), period, number(burst), clock.clone());
@@ -70,7 +71,9 @@ impl<C: Clock + Clone> Budgets<C> {
                 settings.limit_address_per_second,
                 second,
                 settings.limit_address_burst,
-            ),
+            )
+            .shared_in(redis),
+            // Health must not depend on Redis.
             probes: per_address(
                 BudgetName::Probes,
                 settings.limit_address_per_second.max(MIN_PROBES_PER_SECOND),
@@ -82,7 +85,8 @@ impl<C: Clock + Clone> Budgets<C> {
                 settings.limit_failures_per_minute,
                 minute,
                 settings.limit_failures_per_minute,
-            ),
+            )
+            .shared_in(redis),
             blocked: Cache::builder()
                 .max_capacity(MAX_KEYS)
                 .eviction_policy(EvictionPolicy::lru())
@@ -91,33 +95,36 @@ impl<C: Clock + Clone> Budgets<C> {
                 BudgetName::Reads,
                 settings.limit_reads_per_second,
                 settings.limit_reads_burst,
-            ),
+            )
+            .shared_in(redis),
             writes: per_caller(
                 BudgetName::Writes,
                 settings.limit_writes_per_second,
                 settings.limit_writes_burst,
-            ),
+            )
+            .shared_in(redis),
             searches: per_caller(
                 BudgetName::Searches,
                 settings.limit_searches_per_second,
                 settings.limit_searches_burst,
-            ),
+            )
+            .shared_in(redis),
         }
     }
 }
 
 impl RateLimits {
-    /// With the limits of the settings.
-    pub fn new(settings: &ApiSettings, proxies: TrustedProxies) -> Self {
-        Self::with_clock(&DefaultClock::default(), settings, proxies)
+    /// With the limits of the settings, shared by all replicas if there is Redis.
+    pub fn new(settings: &ApiSettings, proxies: TrustedProxies, redis: Option<&RedisClient>) -> Self {
+        Self::with_clock(&DefaultClock::default(), settings, proxies, redis)
     }
 }
 
 impl<C: Clock + Clone> RateLimits<C> {
-    fn with_clock(clock: &C, settings: &ApiSettings, proxies: TrustedProxies) -> Self {
+    fn with_clock(clock: &C, settings: &ApiSettings, proxies: TrustedProxies, redis: Option<&RedisClient>) -> Self {
         Self {
             proxies,
-            budgets: settings.rate_limits.then(|| Budgets::new(clock, settings)),
+            budgets: settings.rate_limits.then(|| Budgets::new(clock, settings, redis)),
         }
     }
 
@@ -125,11 +132,16 @@ impl<C: Clock + Clone> RateLimits<C> {
     ///
     /// # Errors
     /// When the address has used up its budget.
-    pub fn admit(&self, request: &HttpRequest) -> Result<(), Exceeded> {
+    pub async fn admit(&self, request: &HttpRequest) -> Result<(), Exceeded> {
         let (Some(budgets), Some(source)) = (&self.budgets, self.source(request)) else {
             return Ok(());
         };
-        budgets.requests.take(&source).map(drop).inspect_err(Exceeded::count)
+        budgets
+            .requests
+            .take(&source)
+            .await
+            .map(drop)
+            .inspect_err(Exceeded::count)
     }
 
     /// Counts a health probe of an address.
@@ -140,7 +152,7 @@ impl<C: Clock + Clone> RateLimits<C> {
         let (Some(budgets), Some(source)) = (&self.budgets, self.source(request)) else {
             return Ok(());
         };
-        budgets.probes.take(&source).map(drop).inspect_err(Exceeded::count)
+        budgets.probes.take_here(&source).map(drop).inspect_err(Exceeded::count)
     }
 
     /// The address that a request counts against; `None` when rate limits are disabled, or the request came over a Unix
@@ -170,11 +182,11 @@ impl<C: Clock + Clone> RateLimits<C> {
     }
 
     /// Counts a rejected token of an address.
-    pub fn record_rejected_token(&self, source: Option<Source>) {
+    pub async fn record_rejected_token(&self, source: Option<Source>) {
         let (Some(budgets), Some(source)) = (&self.budgets, source) else {
             return;
         };
-        if let Err(exceeded) = budgets.failures.take(&source) {
+        if let Err(exceeded) = budgets.failures.take(&source).await {
             budgets.blocked.insert(source, Instant::now() + exceeded.wait);
         }
     }
@@ -183,23 +195,28 @@ impl<C: Clock + Clone> RateLimits<C> {
     ///
     /// # Errors
     /// When the caller has used up the budget of reads, or of writes.
-    pub fn admit_caller(&self, caller: UserKey, method: &Method) -> Result<Option<Remaining>, Exceeded> {
+    pub async fn admit_caller(&self, caller: UserKey, method: &Method) -> Result<Option<Remaining>, Exceeded> {
         let Some(budgets) = &self.budgets else { return Ok(None) };
         let budget = if method.is_safe() {
             &budgets.reads
         } else {
             &budgets.writes
         };
-        budget.take(&caller).map(Some).inspect_err(Exceeded::count)
+        budget.take(&caller).await.map(Some).inspect_err(Exceeded::count)
     }
 
     /// Counts a caller's search, which counts as a read as well.
     ///
     /// # Errors
     /// When the caller has used up the budget of searches.
-    pub fn admit_search(&self, caller: UserKey) -> Result<(), Exceeded> {
+    pub async fn admit_search(&self, caller: UserKey) -> Result<(), Exceeded> {
         let Some(budgets) = &self.budgets else { return Ok(()) };
-        budgets.searches.take(&caller).map(drop).inspect_err(Exceeded::count)
+        budgets
+            .searches
+            .take(&caller)
+            .await
+            .map(drop)
+            .inspect_err(Exceeded::count)
     }
 }
 
@@ -209,6 +226,7 @@ mod tests {
 
     use actix_web::{ResponseError as _, test::TestRequest};
 
+    use futures_util::FutureExt as _;
     use governor::clock::FakeRelativeClock;
     use uuid::Uuid;
 
@@ -229,7 +247,12 @@ mod tests {
             ..ApiSettings::default()
         };
         let trusted: Vec<_> = trusted.iter().map(|text| text.parse().expect("a network")).collect();
-        RateLimits::with_clock(clock, &settings, TrustedProxies::new(&trusted))
+        RateLimits::with_clock(clock, &settings, TrustedProxies::new(&trusted), None)
+    }
+
+    /// Without Redis, nothing waits.
+    fn now<T>(future: impl Future<Output = T>) -> T {
+        future.now_or_never().expect("an answer at once")
     }
 
     fn from(peer: &str, forwarded: &str) -> HttpRequest {
@@ -252,17 +275,17 @@ mod tests {
         let limits = limits(&clock, &[]);
         let (one, other) = (from("192.0.2.1", ""), from("192.0.2.2", ""));
         for _ in 0..3 {
-            limits.admit(&one).expect("within the burst");
+            now(limits.admit(&one)).expect("within the burst");
         }
-        let exceeded = limits.admit(&one).expect_err("used up");
+        let exceeded = now(limits.admit(&one)).expect_err("used up");
         assert_eq!(exceeded.wait, Duration::from_secs(1));
         let problem = Problem::from(exceeded).error_response();
         let header = |name: &str| problem.headers().get(name).and_then(|value| value.to_str().ok());
         assert_eq!(header("RateLimit-Policy"), Some("\"address\";q=3;w=3"));
-        limits.admit(&other).expect("another address has its own");
+        now(limits.admit(&other)).expect("another address has its own");
         clock.advance(Duration::from_secs(1));
-        limits.admit(&one).expect("one a second");
-        limits.admit(&one).expect_err("and no more");
+        now(limits.admit(&one)).expect("one a second");
+        now(limits.admit(&one)).expect_err("and no more");
     }
 
     #[test]
@@ -270,7 +293,7 @@ mod tests {
         let clock = FakeRelativeClock::default();
         let limits = limits(&clock, &[]);
         let one = from("192.0.2.1", "");
-        while limits.admit(&one).is_ok() {}
+        while now(limits.admit(&one)).is_ok() {}
         let probes = (0..3000).filter(|_| limits.admit_probe(&one).is_ok()).count();
         assert_eq!(probes, 2000, "after all requests were used up");
     }
@@ -280,7 +303,7 @@ mod tests {
         let clock = FakeRelativeClock::default();
         let untrusting = limits(&clock, &[]);
         let outcomes: Vec<_> = (0..4)
-            .map(|n| untrusting.admit(&from("192.0.2.1", &format!("1.1.1.{n}"))).is_ok())
+            .map(|n| now(untrusting.admit(&from("192.0.2.1", &format!("1.1.1.{n}")))).is_ok())
             .collect();
         assert_eq!(
             outcomes,
@@ -289,7 +312,7 @@ mod tests {
         );
         let trusting = limits(&clock, &["192.0.2.1/32"]);
         assert!(
-            (0..9).all(|n| trusting.admit(&from("192.0.2.1", &format!("1.1.1.{n}"))).is_ok()),
+            (0..9).all(|n| now(trusting.admit(&from("192.0.2.1", &format!("1.1.1.{n}")))).is_ok()),
             "nine clients"
         );
     }
@@ -306,35 +329,32 @@ mod tests {
     fn reads_and_writes_of_a_caller_are_counted_apart() {
         let clock = FakeRelativeClock::default();
         let limits = limits(&clock, &[]);
-        let left = limits
-            .admit_caller(key(1), &Method::GET)
+        let left = now(limits.admit_caller(key(1), &Method::GET))
             .expect("a read")
             .expect("limits are on")
             .headers();
         assert_eq!(left[1].1, "\"reads\";r=1");
-        limits.admit_caller(key(1), &Method::HEAD).expect("another read");
-        limits.admit_caller(key(1), &Method::GET).expect_err("no third");
-        limits.admit_caller(key(1), &Method::POST).expect("a write");
-        limits.admit_caller(key(1), &Method::DELETE).expect_err("no second");
-        limits
-            .admit_caller(key(2), &Method::GET)
-            .expect("another caller has their own");
+        now(limits.admit_caller(key(1), &Method::HEAD)).expect("another read");
+        now(limits.admit_caller(key(1), &Method::GET)).expect_err("no third");
+        now(limits.admit_caller(key(1), &Method::POST)).expect("a write");
+        now(limits.admit_caller(key(1), &Method::DELETE)).expect_err("no second");
+        now(limits.admit_caller(key(2), &Method::GET)).expect("another caller has their own");
     }
 
     #[test]
     fn searches_of_a_caller_have_a_budget_apart_from_reads() {
         let clock = FakeRelativeClock::default();
         let limits = limits(&clock, &[]);
-        limits.admit_search(key(1)).expect("a search");
-        limits.admit_search(key(1)).expect("another");
+        now(limits.admit_search(key(1))).expect("a search");
+        now(limits.admit_search(key(1))).expect("another");
         assert_eq!(
-            limits.admit_search(key(1)).expect_err("no third").name,
+            now(limits.admit_search(key(1))).expect_err("no third").name,
             BudgetName::Searches
         );
-        limits.admit_caller(key(1), &Method::GET).expect("reads go on");
-        limits.admit_search(key(2)).expect("another caller has their own");
+        now(limits.admit_caller(key(1), &Method::GET)).expect("reads go on");
+        now(limits.admit_search(key(2))).expect("another caller has their own");
         clock.advance(Duration::from_secs(1));
-        limits.admit_search(key(1)).expect("one a second");
+        now(limits.admit_search(key(1))).expect("one a second");
     }
 
     #[test]
@@ -345,7 +365,7 @@ mod tests {
         let (guesser, other) = (source("192.0.2.1"), source("192.0.2.2"));
         for _ in 0..3 {
             limits.admit_unknown_token(guesser).expect("still within the budget");
-            limits.record_rejected_token(guesser);
+            now(limits.record_rejected_token(guesser));
         }
         assert_eq!(
             limits.admit_unknown_token(guesser).expect_err("blocked").name,

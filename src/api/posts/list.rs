@@ -90,7 +90,7 @@ pub async fn list(
         text,
     } = Query::parse(request.query_string()).map_err(Problem::invalid)?;
     if text.is_some() {
-        limits.admit_search(caller.key())?;
+        limits.admit_search(caller.key()).await?;
     }
     let author_id = match author {
         None => None,

@@ -3,6 +3,8 @@
 //!
 //! Only Entra ID knows whether a code is valid. So a sign-in reserves a part of the budget before Entra ID is asked,
 //! and returns it unless it fails: however many arrive at once, no more are tried than may fail.
+//!
+//! With Redis, all replicas share the budget. While Redis does not answer, each replica has its own.
 
 use std::{
     collections::VecDeque,
@@ -10,20 +12,30 @@ use std::{
     time::{Duration, Instant},
 };
 
-use actix_web::{HttpRequest, rt::time::timeout};
+use actix_web::{
+    HttpRequest,
+    rt::time::{sleep, timeout},
+};
 use moka::{policy::EvictionPolicy, sync::Cache};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use crate::{
     metrics,
+    quota::{SharedQuota, Taken, Unavailable},
+    redis::RedisClient,
     serve::{Source, TrustedProxies},
 };
 
 /// Most failures within [`WINDOW`] from one address: more than users behind one shared address cause.
-const MAX_FAILURES: usize = 30;
+const BURST: u32 = 30;
+const MAX_FAILURES: usize = BURST as usize;
 /// How long a failure counts.
 const WINDOW: Duration = Duration::from_mins(1);
+/// The shared budget regains one failure in this time.
+const INTERVAL: Duration = WINDOW.checked_div(BURST).expect("not zero");
+/// How often a sign-in asks for a part of the shared budget while others use it up.
+const RETRY: Duration = Duration::from_millis(500);
 /// How long a sign-in waits for others from its address that have reserved the rest of the budget.
 const WAIT: Duration = Duration::from_secs(15);
 /// Most addresses that have a budget.
@@ -33,6 +45,8 @@ const MAX_SOURCES: u64 = 20_000;
 pub struct FailureLimit {
     proxies: TrustedProxies,
     budgets: Cache<Source, Arc<Budget>>,
+    /// What replicas share; `None` without Redis.
+    shared: Option<SharedQuota>,
 }
 
 #[derive(Default)]
@@ -51,7 +65,11 @@ struct Used {
 }
 
 /// A part of an address's budget. Dropping it without [`Reservation::fail`] returns it.
-pub struct Reservation(Option<Arc<Budget>>);
+#[derive(Default)]
+pub struct Reservation {
+    here: Option<Arc<Budget>>,
+    shared: Option<(SharedQuota, Source)>,
+}
 
 /// Why nothing can be reserved.
 enum Exhausted {
@@ -63,13 +81,15 @@ enum Exhausted {
 
 impl FailureLimit {
     /// Full budgets for all addresses. `proxies` may name the client that they forward a request for.
-    pub fn new(proxies: TrustedProxies) -> Self {
+    /// All replicas with this Redis share them.
+    pub fn new(proxies: TrustedProxies, redis: Option<RedisClient>) -> Self {
         let budgets = Cache::builder()
             .max_capacity(MAX_SOURCES)
             .eviction_policy(EvictionPolicy::lru());
         Self {
             proxies,
             budgets: budgets.time_to_idle(WINDOW * 2).build(),
+            shared: redis.map(|redis| SharedQuota::new(redis, "sign_ins", INTERVAL, BURST)),
         }
     }
 
@@ -79,28 +99,39 @@ impl FailureLimit {
     /// The seconds to wait, when the address has used up its budget.
     pub async fn reserve(&self, request: &HttpRequest) -> Result<Reservation, u64> {
         let Some(source) = self.source(request) else {
-            return Ok(Reservation(None));
+            return Ok(Reservation::default());
         };
         let budget = self.budgets.get_with(source, Arc::default);
-        let wait = timeout(WAIT, async {
-            loop {
-                // Enabled before the attempt, so that no signal in between is missed.
-                let settled = budget.settled.notified();
-                tokio::pin!(settled);
-                settled.as_mut().enable();
-                match budget.try_reserve(Instant::now()) {
-                    Ok(()) => return Ok(()),
-                    Err(Exhausted::ByFailures(left)) => return Err(left),
-                    Err(Exhausted::InProgress) => settled.await,
-                }
-            }
+        let reserved = timeout(WAIT, async {
+            let reservation = Reservation {
+                here: Some(budget.reserve().await?),
+                shared: None,
+            };
+            self.reserve_shared(source, reservation).await
         });
-        match wait.await.unwrap_or(Err(WINDOW)) {
-            Ok(()) => Ok(Reservation(Some(budget))),
-            Err(left) => {
-                metrics::limits::rate_limited("sign_ins");
-                log::warn!("too many sign-ins from one address failed: further ones are rejected for a while");
-                Err(left.as_secs().max(1))
+        reserved.await.unwrap_or(Err(WINDOW)).map_err(|left| {
+            metrics::limits::rate_limited("sign_ins");
+            log::warn!("too many sign-ins from one address failed: further ones are rejected for a while");
+            left.as_secs().max(1)
+        })
+    }
+
+    /// Adds a part of the shared budget. If there is nothing left, some of it may belong to sign-ins in progress at other
+    /// replicas: this one waits a little for them.
+    async fn reserve_shared(&self, source: Source, mut reservation: Reservation) -> Result<Reservation, Duration> {
+        let Some(shared) = &self.shared else {
+            return Ok(reservation);
+        };
+        let give_up = Instant::now() + INTERVAL;
+        loop {
+            match shared.take(&source, 1).await {
+                Ok(Taken { granted: 0, wait, .. }) if Instant::now() >= give_up => return Err(wait.max(INTERVAL)),
+                Ok(Taken { granted: 0, .. }) => sleep(RETRY).await,
+                Ok(_) => {
+                    reservation.shared = Some((shared.clone(), source));
+                    return Ok(reservation);
+                }
+                Err(Unavailable) => return Ok(reservation),
             }
         }
     }
@@ -112,6 +143,21 @@ impl FailureLimit {
 }
 
 impl Budget {
+    /// Reserves one failure in this process, and waits while sign-ins in progress have reserved all that is left.
+    async fn reserve(self: &Arc<Self>) -> Result<Arc<Self>, Duration> {
+        loop {
+            // Enabled before the attempt, so that no signal in between is missed.
+            let settled = self.settled.notified();
+            tokio::pin!(settled);
+            settled.as_mut().enable();
+            match self.try_reserve(Instant::now()) {
+                Ok(()) => return Ok(Arc::clone(self)),
+                Err(Exhausted::ByFailures(left)) => return Err(left),
+                Err(Exhausted::InProgress) => settled.await,
+            }
+        }
+    }
+
     fn try_reserve(&self, now: Instant) -> Result<(), Exhausted> {
         let mut used = self.used();
         while used
@@ -151,7 +197,8 @@ impl Budget {
 impl Reservation {
     /// Counts the sign-in as failed, because of what the browser sent.
     pub fn fail(mut self) {
-        if let Some(budget) = self.0.take() {
+        self.shared = None;
+        if let Some(budget) = self.here.take() {
             budget.settle(Some(Instant::now()));
         }
     }
@@ -159,8 +206,11 @@ impl Reservation {
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        if let Some(budget) = self.0.take() {
+        if let Some(budget) = self.here.take() {
             budget.settle(None);
+        }
+        if let Some((shared, source)) = self.shared.take() {
+            shared.give_back(&source);
         }
     }
 }
@@ -179,7 +229,7 @@ mod tests {
     }
 
     fn failures() -> FailureLimit {
-        FailureLimit::new(TrustedProxies::default())
+        FailureLimit::new(TrustedProxies::default(), None)
     }
 
     #[actix_web::test]

@@ -10,7 +10,12 @@ use governor::{
 };
 
 use super::store::BoundedStore;
-use crate::{api::problem::Problem, metrics};
+use crate::{
+    api::problem::Problem,
+    metrics,
+    quota::{Admission, Leases, QuotaKey, SharedQuota},
+    redis::RedisClient,
+};
 
 /// Most addresses or callers that each budget stores: some 20 MB for all budgets together.
 pub(super) const MAX_KEYS: u64 = 20_000;
@@ -64,12 +69,16 @@ impl BudgetName {
 /// One limit for each key.
 pub(super) struct Budget<K: Hash + Eq + Clone + Send + Sync + 'static, C: Clock> {
     limiter: RateLimiter<K, BoundedStore<K>, C, StateInformationMiddleware>,
+    /// What replicas share; `None` when each one counts alone.
+    shared: Option<Leases<K>>,
+    interval: Duration,
+    burst: u32,
     clock: C,
     name: BudgetName,
     policy: HeaderValue,
 }
 
-impl<K: Hash + Eq + Clone + Send + Sync + 'static, C: Clock + Clone> Budget<K, C> {
+impl<K: QuotaKey + Hash + Eq + Clone + Send + Sync + 'static, C: Clock + Clone> Budget<K, C> {
     /// Allows `rate` requests per `period`, and `burst` requests at once.
     pub fn new(name: BudgetName, rate: NonZeroU32, period: Duration, burst: NonZeroU32, clock: C) -> Self {
         let interval = period
@@ -83,17 +92,46 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, C: Clock + Clone> Budget<K, C
         let policy = format!("\"{}\";q={burst};w={window}", name.as_str());
         Self {
             limiter: RateLimiter::new(quota, BoundedStore::new(MAX_KEYS), clock.clone()),
+            shared: None,
+            interval,
+            burst: burst.get(),
             clock,
             name,
             policy: HeaderValue::try_from(policy).unwrap_or(HeaderValue::from_static("")),
         }
     }
 
-    /// Counts a request of `key`, and returns what is left.
+    /// The same budget, shared by all replicas with this Redis.
+    pub fn shared_in(mut self, redis: Option<&RedisClient>) -> Self {
+        self.shared = redis.map(|redis| {
+            let quota = SharedQuota::new(redis.clone(), self.name.as_str(), self.interval, self.burst);
+            Leases::new(quota, MAX_KEYS)
+        });
+        self
+    }
+
+    /// Counts a request of `key`, and returns what is left. Waits only when the budget is shared, and this process has
+    /// nothing left of it.
     ///
     /// # Errors
     /// When the budget is used up.
-    pub fn take(&self, key: &K) -> Result<Remaining, Exceeded> {
+    pub async fn take(&self, key: &K) -> Result<Remaining, Exceeded> {
+        let mut remaining = self.take_here(key)?;
+        if let Some(shared) = &self.shared {
+            match shared.admit(key).await {
+                Admission::Admitted(left) => remaining.requests = remaining.requests.min(left),
+                Admission::Refused(wait) => return Err(self.exceeded_for(wait)),
+                Admission::Unshared => {}
+            }
+        }
+        Ok(remaining)
+    }
+
+    /// Like [`Self::take`], for this process alone.
+    ///
+    /// # Errors
+    /// When the budget is used up.
+    pub fn take_here(&self, key: &K) -> Result<Remaining, Exceeded> {
         match self.limiter.check_key(key) {
             Ok(snapshot) => Ok(self.remaining(&snapshot)),
             Err(not_until) => Err(self.exceeded(&not_until)),

@@ -38,6 +38,11 @@ impl RedisStore {
         Ok(RedisClient::from_settings(settings)?.map(|redis| Self { redis, keys }))
     }
 
+    /// The client, for what is not a record.
+    pub fn client(&self) -> &RedisClient {
+        &self.redis
+    }
+
     /// Runs `work`, which may use this store, on a thread for Redis: see [`RedisClient::run_blocking`].
     ///
     /// # Errors

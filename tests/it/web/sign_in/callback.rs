@@ -1,9 +1,15 @@
 //! The callback: an authorization code works once, in the browser that started the sign-in.
 
+use std::time::Instant;
+
+use blogctl::serve;
+
 use super::callback_url;
 use crate::support::{
-    system::TestSystem,
-    web::{ALICE, Browser},
+    attacks,
+    redis::RedisServer,
+    system::{TestServer, TestSystem},
+    web::{ALICE, Browser, Page},
 };
 
 #[test]
@@ -90,24 +96,7 @@ fn an_address_that_invents_codes_is_limited_and_others_are_not() {
             "::1/128".parse().expect("one"),
         ];
     });
-    // A real pending sign-in, with an invented code.
-    let guess = |address: &str| {
-        let browser = Browser::new();
-        let to = browser.get_once(&system.web.url("/login")).location();
-        let state = to
-            .query_pairs()
-            .find(|(name, _)| name == "state")
-            .map(|(_, value)| value.into_owned());
-        let url = system
-            .web
-            .url(&format!("/callback?code=made-up&state={}", state.expect("a state")));
-        browser.request(
-            "GET",
-            &url.parse().expect("a URL"),
-            None,
-            &[("X-Forwarded-For", address)],
-        )
-    };
+    let guess = |address: &str| guess(&system.web, address);
     let shut_out = (0..60)
         .map(|_| guess("192.0.2.1"))
         .find(|page| page.status == 429)
@@ -214,4 +203,52 @@ fn a_callback_of_another_issuer_is_rejected() {
             assert!(is_rejected, "{issuer}: {} {:?}", page.status, page.set_cookies);
         }
     }
+}
+
+#[test]
+fn replicas_share_the_limit_of_an_address_that_invents_codes() {
+    let Some(redis) = RedisServer::start() else { return };
+    let system = TestSystem::with(|settings| {
+        settings.redis = redis.settings();
+        settings.server.trusted_proxies = vec!["127.0.0.0/8".parse().expect("a network")];
+    });
+    let other = TestServer::web(
+        serve::listen("127.0.0.1", 0).expect("a free port"),
+        system.settings.clone(),
+    );
+    let begun = Instant::now();
+    let statuses: Vec<_> = (0..90)
+        .map(|n| guess([&system.web, &other][n % 2], "192.0.2.1").status)
+        .collect();
+    let tried = statuses.iter().filter(|status| **status == 403).count();
+    let refused = statuses.iter().filter(|status| **status == 429).count();
+    assert_eq!(tried + refused, 90, "{statuses:?}");
+    // One more each two seconds.
+    let regained = usize::try_from(begun.elapsed().as_secs() / 2).expect("a small number") + 1;
+    attacks::record("session", "invented codes at two replicas", tried <= 30 + regained);
+    assert!((30..=30 + regained).contains(&tried), "{tried} tried, {regained} regained");
+    // A sign-in that succeeds gives back what it took.
+    for n in 0..40 {
+        let browser = Browser::new();
+        let picker = browser.get(&system.web.url("/login?next=/profile"));
+        let page = browser.pick(&picker, ALICE);
+        assert_eq!(page.status, 200, "sign-in {n}");
+    }
+}
+
+/// A real pending sign-in, with an invented code.
+fn guess(web: &TestServer, address: &str) -> Page {
+    let browser = Browser::new();
+    let to = browser.get_once(&web.url("/login")).location();
+    let state = to
+        .query_pairs()
+        .find(|(name, _)| name == "state")
+        .map(|(_, value)| value.into_owned());
+    let url = web.url(&format!("/callback?code=made-up&state={}", state.expect("a state")));
+    browser.request(
+        "GET",
+        &url.parse().expect("a URL"),
+        None,
+        &[("X-Forwarded-For", address)],
+    )
 }
