@@ -22,6 +22,7 @@
 //! | [`serve`] | what every server does: listen, limit, log, shut down |
 //! | [`telemetry`] | sends the spans of a server to a collector |
 //! | [`audit`] | the audit trail: events as a chain of lines, and their verification |
+//! | [`redis`] | the client of Redis: connections, timeouts, and what happens while Redis is down |
 //! | [`outbound`] | HTTP agents for requests to other servers; the only room that reads the proxy variables |
 //! | [`trace`] | the request that a thread works for: its id, its trace, and the spans of that trace |
 //! | `systemd` | sockets from systemd, readiness and watchdog notifications |
@@ -30,7 +31,7 @@
 //! | [`config`] | the settings; the only room that reads them from the environment |
 //!
 //! The files between them: `atomic_file` replaces a file atomically, `background` starts threads whose panics are
-//! reported, `failure_log` logs a repeated failure once, `file_watch` notices when files change, `guid` parses GUIDs, `hint` says what to do about an error,
+//! reported, `blocking_pool` runs blocking requests to one target on separate threads, `failure_log` logs a repeated failure once, `file_watch` notices when files change, `guid` parses GUIDs, `hint` says what to do about an error,
 //! `loopback` decides which URLs may be used without TLS, `single_flight` lets one request ask while the others wait,
 //! `stable_codes` generates the codes of error enums, `trusted_file` reads files that only this account or root may
 //! write, `user_key` identifies a user by tenant and object id.
@@ -45,6 +46,7 @@ mod atomic_file;
 pub mod audit;
 pub mod azure;
 mod background;
+mod blocking_pool;
 pub mod blog;
 pub mod certificate;
 pub mod cli;
@@ -61,6 +63,7 @@ mod loopback;
 pub mod metrics;
 pub mod outbound;
 mod probe;
+pub mod redis;
 pub mod registration;
 pub mod serve;
 mod single_flight;

@@ -48,6 +48,7 @@ pub mod replica;
 pub mod replicated_system;
 pub mod role;
 pub mod small_disk;
+pub mod stall;
 pub mod stored_posts;
 pub mod system;
 pub mod tcp_proxy;
