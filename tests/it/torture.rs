@@ -29,6 +29,11 @@ fn either<T>(short: T, full: T) -> T {
     if is_full() { full } else { short }
 }
 
+/// Acknowledgements after each repair, before the next outage.
+fn more() -> usize {
+    either(50, 300)
+}
+
 /// Sleeps for these seconds of an outage, or of normal service between two.
 fn pass_seconds(short: f64, full: f64) {
     std::thread::sleep(Duration::from_secs_f64(either(short, full)));

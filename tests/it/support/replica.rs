@@ -98,12 +98,14 @@ impl Replica {
         let _ = kill_process(self.pid(), signal);
     }
 
-    /// Sends SIGTERM, and waits until the process has ended well.
-    pub fn terminate(&self) {
+    /// Sends SIGTERM, and waits until the process has ended well; returns the errors in its log.
+    pub fn terminate(&self) -> String {
         let running = self.running.lock().take().expect("it runs");
         running.signal("TERM");
         let (status, output) = running.wait_for_exit();
         assert_eq!(status.code(), Some(0), "{output}");
+        let errors = output.lines().filter(|line| line.contains(" ERROR "));
+        errors.collect::<Vec<_>>().join("\n")
     }
 
     /// The id of the process.

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use super::{either, pass_seconds, stage::Stage};
+use super::{either, more, pass_seconds, stage::Stage};
 
 fn rounds() -> usize {
     either(1, 5)
@@ -20,7 +20,7 @@ fn a_frozen_api_loses_nothing() {
             pass_seconds(2.0, 15.0);
             let start = Instant::now();
             stage.api.signal(Signal::CONT);
-            recovered = recovered.max(writers.wait_for_since(start, 50));
+            recovered = recovered.max(writers.wait_for_since(start, more()));
         }
         // Requests may have reached their deadline during the sleep.
         stage.finish("API frozen", writers, recovered, &["503", "408", "broken"]);
@@ -39,7 +39,7 @@ fn a_frozen_database_loses_nothing() {
         pass_seconds(0.0, 10.0);
         let start = Instant::now();
         stage.store.postgres().0.signal(Signal::CONT);
-        recovered = recovered.max(writers.wait_for_since(start, 50));
+        recovered = recovered.max(writers.wait_for_since(start, more()));
     }
     stage.finish("database frozen", writers, recovered, &["503"]);
 }
@@ -56,7 +56,7 @@ fn silent_connections_to_the_database_lose_nothing() {
         // The old connections stay silent for ever; new ones work.
         let start = Instant::now();
         stage.store.postgres().1.recover();
-        recovered = recovered.max(writers.wait_for_since(start, 50));
+        recovered = recovered.max(writers.wait_for_since(start, more()));
     }
     stage.finish("connections silent", writers, recovered, &["503"]);
 }

@@ -8,7 +8,7 @@ use std::{
 use rustix::process::{Resource, Rlimit, prlimit};
 
 use super::{
-    either, pass_seconds,
+    either, more, pass_seconds,
     stage::{Stage, Store},
 };
 use crate::support::small_disk::SmallDisk;
@@ -30,7 +30,7 @@ fn a_full_disk_under_sqlite_loses_nothing() {
         pass_seconds(0.5, 5.0);
         let start = Instant::now();
         disk.free();
-        recovered = recovered.max(writers.wait_for_since(start, 50));
+        recovered = recovered.max(writers.wait_for_since(start, more()));
     }
     stage.finish("disk full", writers, recovered, &["503"]);
 }
@@ -56,7 +56,7 @@ fn a_full_disk_under_postgresql_loses_nothing() {
         if !stage.store.postgres().0.is_running() {
             stage.store.restart();
         }
-        recovered = recovered.max(writers.wait_for_since(start, 50));
+        recovered = recovered.max(writers.wait_for_since(start, more()));
     }
     stage.finish("disk full", writers, recovered, &["503"]);
 }
@@ -72,7 +72,7 @@ fn a_limit_of_file_sizes_loses_nothing() {
         pass_seconds(0.5, 5.0);
         let start = Instant::now();
         limit_files(&stage, None);
-        recovered = recovered.max(writers.wait_for_since(start, 50));
+        recovered = recovered.max(writers.wait_for_since(start, more()));
     }
     stage.finish("file size limited", writers, recovered, &["503"]);
 }
@@ -103,7 +103,7 @@ fn a_replaced_file_loses_nothing() {
         // The operator puts the file back.
         let start = Instant::now();
         fs::rename(&aside, &file).expect("put back");
-        recovered = recovered.max(writers.wait_for_since(start, 50));
+        recovered = recovered.max(writers.wait_for_since(start, more()));
     }
     stage.finish("file replaced", writers, recovered, &["503"]);
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{either, pass_seconds, report::Row, stage::Stage};
+use super::{either, more, pass_seconds, report::Row, stage::Stage};
 use crate::support::{
     replicated_system::ReplicatedSystem,
     web::{ALICE, Browser},
@@ -21,7 +21,7 @@ fn kills_of_the_api_lose_nothing() {
             stage.api.kill();
             let start = Instant::now();
             stage.api.start_without_waiting();
-            recovered = recovered.max(writers.wait_for_since(start, 50));
+            recovered = recovered.max(writers.wait_for_since(start, more()));
         }
         stage.finish("API killed", writers, recovered, &["broken"]);
     });
@@ -38,7 +38,7 @@ fn kills_of_the_database_lose_nothing() {
         pass_seconds(0.5, 3.0);
         let start = Instant::now();
         stage.store.restart();
-        recovered = recovered.max(writers.wait_for_since(start, 50));
+        recovered = recovered.max(writers.wait_for_since(start, more()));
     }
     stage.finish("database killed", writers, recovered, &["503"]);
 }
@@ -54,7 +54,7 @@ fn kills_of_api_and_database_together_lose_nothing() {
         let start = Instant::now();
         stage.store.restart();
         stage.api.start_without_waiting();
-        recovered = recovered.max(writers.wait_for_since(start, 50));
+        recovered = recovered.max(writers.wait_for_since(start, more()));
     }
     stage.finish("API and database killed", writers, recovered, &["broken", "503"]);
 }

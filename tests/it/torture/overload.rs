@@ -70,8 +70,8 @@ fn client(url: &str, token: &str, name: &str, end: Instant, seen: &Seen) {
             seen.titles.lock().insert(title);
             n += 1;
         } else {
-            assert!(matches!(status, 429 | 503), "{head}");
-            assert!(lower.contains("\r\nretry-after: "), "{head}");
+            let has_time = lower.contains("\r\nretry-after: ");
+            assert!(has_time || !matches!(status, 429 | 503), "{head}");
             seen.refused.lock().push(seconds);
             *seen.refusals.lock().entry(status.to_string()).or_default() += 1;
         }
@@ -138,7 +138,7 @@ fn overload_is_refused_and_leaves_no_trace() {
     }
     let recovered_in = healed.elapsed();
 
-    stage.api.terminate();
+    let errors = stage.api.terminate();
     let stored: Vec<_> = stage.store.posts().into_values().map(|text| text.title).collect();
     let distinct: HashSet<_> = stored.iter().collect();
     let titles = seen.titles.into_inner();
@@ -165,7 +165,12 @@ fn overload_is_refused_and_leaves_no_trace() {
     }
     .record();
     assert_eq!((lost, doubled), (0, 0));
-    assert!(!accepted.is_empty() && refusals.len() == 2, "{refusals:?}");
+    assert!(!accepted.is_empty());
+    assert_eq!(
+        refusals.keys().collect::<Vec<_>>(),
+        ["429", "503"],
+        "{refusals:?}\n{errors}"
+    );
     assert!(accepted.iter().all(|seconds| *seconds < MAX_LATENCY.as_secs_f64()));
 }
 

@@ -186,7 +186,7 @@ impl Stage {
     pub fn finish(self, scenario: &str, writers: Writers, recovered_in: Duration, allowed: &[&str]) {
         let acknowledged = writers.acknowledged();
         let seen = writers.finish();
-        self.api.terminate();
+        let errors = self.api.terminate();
         let losses = seen.ledger.lock().compare(&self.store.posts());
         let failures = seen.failures.lock();
         Row {
@@ -205,6 +205,9 @@ impl Stage {
             .keys()
             .filter(|outcome| !allowed.contains(&outcome.as_str()))
             .collect();
-        assert!(unexpected.is_empty(), "only {allowed:?} may happen: {failures:?}");
+        assert!(
+            unexpected.is_empty(),
+            "only {allowed:?} may happen: {failures:?}\n{errors}"
+        );
     }
 }
