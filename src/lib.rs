@@ -16,6 +16,7 @@
 //! | [`entra`] | the protocols of Entra ID: discovery, client assertions, sign-in, token validation |
 //! | [`tls`] | HTTPS for all servers: certificates, their reload and renewal, redirects |
 //! | [`certificate`] | the client certificate and its key: read, inspect, sign, make |
+//! | [`passwords`] | where the password of a database or of Redis comes from |
 //! | [`azure`] | managed and workload identity, and Key Vault |
 //! | [`blog`] | what a post and a user are, and who may do what |
 //! | [`db`] | the database; the only room with SQL |
@@ -30,10 +31,11 @@
 //! | [`config`] | the settings; the only room that reads them from the environment |
 //!
 //! The files between them: `atomic_file` replaces a file atomically, `background` starts threads whose panics are
-//! reported, `failure_log` logs a repeated failure once, `file_watch` notices when files change, `guid` parses GUIDs, `hint` says what to do about an error,
-//! `loopback` decides which URLs may be used without TLS, `single_flight` lets one request ask while the others wait,
-//! `stable_codes` generates the codes of error enums, `trusted_file` reads files that only this account or root may
-//! write, `user_key` identifies a user by tenant and object id.
+//! reported, `bounded_command` runs a program within a time limit, `failure_cache` repeats a failure for some seconds,
+//! `failure_log` logs a repeated failure once, `file_watch` notices when files change, `guid` parses GUIDs, `hint` says
+//! what to do about an error, `loopback` decides which URLs may be used without TLS, `single_flight` lets one request ask while the others wait,
+//! `stable_codes` generates the codes of error enums, `token_cache` renews a token before it expires,
+//! `trusted_file` reads files that only this account or root may write, `user_key` identifies a user by tenant and object id.
 
 #![forbid(unsafe_code)]
 
@@ -46,12 +48,14 @@ pub mod audit;
 pub mod azure;
 mod background;
 pub mod blog;
+mod bounded_command;
 pub mod certificate;
 pub mod cli;
 pub mod config;
 pub mod db;
 pub mod entra;
 pub mod exposition;
+mod failure_cache;
 mod failure_log;
 mod file_watch;
 mod guid;
@@ -60,6 +64,7 @@ pub mod idp;
 mod loopback;
 pub mod metrics;
 pub mod outbound;
+pub mod passwords;
 mod probe;
 pub mod registration;
 pub mod serve;
@@ -67,6 +72,7 @@ mod single_flight;
 mod systemd;
 pub mod telemetry;
 pub mod tls;
+mod token_cache;
 pub mod trace;
 mod trusted_file;
 mod user_key;

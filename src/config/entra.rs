@@ -27,6 +27,19 @@ pub enum Cloud {
     China,
 }
 
+impl Cloud {
+    /// The host at which users and applications of this cloud sign in (Microsoft Learn "National clouds").
+    pub fn sign_in_host(self) -> Url {
+        let host = match self {
+            Self::Public => "https://login.microsoftonline.com",
+            Self::UsGovernment => "https://login.microsoftonline.us",
+            Self::China => "https://login.partner.microsoftonline.cn",
+        };
+        #[expect(clippy::expect_used, reason = "three constants, each parsed by a test")]
+        Url::parse(host).expect("a constant URL")
+    }
+}
+
 choices!(Cloud => "public, us-government or china");
 
 section! {
