@@ -49,13 +49,10 @@ section! {
         /// connection. A line break at the end of the file is ignored.
         pub password_file: Option<PathBuf> = None, secret_file;
 
-        /// Program that prints the password for PostgreSQL, and its arguments; run for new connections, without a shell.
-        /// A token is used until shortly before it expires, other output for a minute. `database.url` must verify the server.
-        /// See [postgresql.md](postgresql.md#without-a-password).
-        ///
-        /// ```toml
-        /// password_command = ["aws", "rds", "generate-db-auth-token", "--hostname", "db.example.com", "--port", "5432", "--username", "blog"]
-        /// ```
+        /// Program that prints the password for PostgreSQL, and its arguments, such as `["gcloud", "sql",
+        /// "generate-login-token"]`; run for new connections, without a shell. A token is used until shortly before it
+        /// expires, other output for a minute. `database.url` must verify the server. See
+        /// [postgresql.md](postgresql.md#without-a-password).
         pub password_command: Vec<String> = Vec::new(), only(A_COMMAND, |command: &Vec<String>| password_command(command));
 
         /// Connect to Azure Database for PostgreSQL with a token of the identity in `[azure]` instead of a password.
@@ -169,7 +166,7 @@ impl DatabaseSettings {
         let DatabaseAddress::Postgres {
             has_password,
             has_user,
-            verifies_server,
+            is_verified,
             ..
         } = address
         else {
@@ -191,7 +188,7 @@ impl DatabaseSettings {
             .reject_second(loader, PASSWORD_NAMES);
         let fetched = [(command, !self.password_command.is_empty()), (azure, self.azure)];
         for (name, _) in fetched.into_iter().filter(|(_, is_set)| *is_set) {
-            if !verifies_server {
+            if !is_verified {
                 loader.reject(
                     name,
                     "is set, but database.url does not verify the server: another server could receive the token",

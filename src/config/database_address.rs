@@ -27,7 +27,7 @@ pub enum DatabaseAddress {
         /// Whether the URL names the user.
         has_user: bool,
         /// Whether only the named server can receive a password: its certificate is verified, or it is on this machine.
-        verifies_server: bool,
+        is_verified: bool,
     },
 }
 
@@ -118,7 +118,7 @@ impl From<Server> for DatabaseAddress {
             redacted,
             has_password,
             has_user,
-            verifies_server,
+            is_verified,
         } = server;
         Self::Postgres {
             url,
@@ -126,7 +126,7 @@ impl From<Server> for DatabaseAddress {
             redacted,
             has_password,
             has_user,
-            verifies_server,
+            is_verified,
         }
     }
 }

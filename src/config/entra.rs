@@ -30,14 +30,17 @@ pub enum Cloud {
 impl Cloud {
     /// The host at which users and applications of this cloud sign in (Microsoft Learn "National clouds").
     pub fn sign_in_host(self) -> Url {
-        let host = match self {
+        constant_url(match self {
             Self::Public => "https://login.microsoftonline.com",
             Self::UsGovernment => "https://login.microsoftonline.us",
             Self::China => "https://login.partner.microsoftonline.cn",
-        };
-        #[expect(clippy::expect_used, reason = "three constants, each parsed by a test")]
-        Url::parse(host).expect("a constant URL")
+        })
     }
+}
+
+fn constant_url(url: &'static str) -> Url {
+    #[expect(clippy::expect_used, reason = "three constants, each parsed by a test")]
+    Url::parse(url).expect("a constant URL")
 }
 
 choices!(Cloud => "public, us-government or china");

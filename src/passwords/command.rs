@@ -9,7 +9,7 @@ use super::PasswordError;
 use crate::{
     azure::unverified_claims,
     bounded_command,
-    config::{HIDDEN, MAX_PASSWORD_BYTES, password_in_text, secret_kind, text_in},
+    config::{HIDDEN, MAX_PASSWORD_BYTES, SecretKind, password_in_text, secret_kind, text_in},
     token_cache::Token,
 };
 
@@ -19,7 +19,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// The program, for messages.
 pub(super) fn program(command: &[String]) -> &str {
     let program = command.first().map_or("", String::as_str);
-    if secret_kind(program).is_some_and(|kind| kind.is_certain()) {
+    if secret_kind(program).is_some_and(SecretKind::is_certain) {
         HIDDEN
     } else {
         program

@@ -26,7 +26,7 @@ pub(super) struct Server {
     /// Whether the URL names the user.
     pub has_user: bool,
     /// Whether only the named server can receive a password: its certificate is verified, or it is on this machine.
-    pub verifies_server: bool,
+    pub is_verified: bool,
 }
 
 /// What an address consists of, decoded.
@@ -90,7 +90,7 @@ impl Server {
 
         let has_password = password.is_some() || parameter("password").is_some();
         let has_user = user.is_some() || parameter("user").is_some();
-        let verifies_server = verifies_server(named_hosts, parameters);
+        let is_verified = is_verified(named_hosts, parameters);
         let mut url = "postgresql://".to_owned();
         if let Some(user) = user {
             let _ = write!(url, "{}", encoded(user));
@@ -112,14 +112,14 @@ impl Server {
             redacted,
             has_password,
             has_user,
-            verifies_server,
+            is_verified,
         }
     }
 }
 
 /// Whether libpq verifies the certificate and the name of each server, or all of them are on this machine. Without a host, an
 /// environment variable could name another one.
-fn verifies_server(hosts: &[(String, Option<u16>)], parameters: &[(String, String)]) -> bool {
+fn is_verified(hosts: &[(String, Option<u16>)], parameters: &[(String, String)]) -> bool {
     let values = |name: &'static str| {
         let given = parameters.iter().filter(move |(given, _)| given == name);
         given.map(|(_, value)| value.as_str())
