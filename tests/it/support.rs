@@ -42,6 +42,7 @@ pub mod pki;
 pub mod raw_http;
 pub mod redis;
 pub mod role;
+pub mod stall;
 pub mod system;
 pub mod tcp_proxy;
 pub mod web;
