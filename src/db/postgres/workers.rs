@@ -221,7 +221,8 @@ mod tests {
 
     #[test]
     fn the_outcome_of_abandoned_work_reaches_a_caller_that_still_waits() {
-        let connector = Connector::new("postgres://localhost/never", "never used", &DatabaseSettings::default());
+        let url = "postgres://localhost/never-used";
+        let connector = Connector::new(url, "a database", &DatabaseSettings::default()).expect("valid settings");
         let connector = Arc::new(connector);
         let workers = Workers::new(move || ConnectionSlot::new(Arc::clone(&connector), Purpose::Requests));
         let turns = Arc::new(Semaphore::new(1));
