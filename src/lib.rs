@@ -21,6 +21,7 @@
 //! | [`serve`] | what every server does: listen, limit, log, shut down |
 //! | [`telemetry`] | sends the spans of a server to a collector |
 //! | [`audit`] | the audit trail: events as a chain of lines, and their verification |
+//! | [`quota`] | rate limits that replicas share, in Redis |
 //! | [`redis`] | the client of Redis: connections, timeouts, and what happens while Redis is down |
 //! | [`passwords`] | where the password of a database or of Redis comes from |
 //! | [`azure`] | managed and workload identity, and Key Vault |

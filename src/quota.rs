@@ -4,7 +4,7 @@
 //! A [`SharedQuota`] takes from the budget of a key. [`Leases`] takes several requests at once, so that most requests need
 //! no round trip.
 //!
-//! While Redis cannot be reached, nothing is shared: the caller goes on with the limits of its own process.
+//! While Redis cannot be reached, nothing is shared: each process goes on with its limits alone.
 
 mod leases;
 mod shared_quota;

@@ -45,7 +45,7 @@ const MAX_SOURCES: u64 = 20_000;
 pub struct FailureLimit {
     proxies: TrustedProxies,
     budgets: Cache<Source, Arc<Budget>>,
-    /// What replicas share; `None` without Redis.
+    /// The part that replicas share; `None` without Redis.
     shared: Option<SharedQuota>,
 }
 

@@ -94,7 +94,10 @@ fn most_requests_need_no_round_trip() {
     let alice = api.alice();
     let mut connection = redis.connection();
     let scripts = |connection: &mut redis::Connection| -> usize {
-        let stats: String = redis::cmd("INFO").arg("commandstats").query(connection).expect("statistics");
+        let stats: String = redis::cmd("INFO")
+            .arg("commandstats")
+            .query(connection)
+            .expect("statistics");
         let of_eval = stats.lines().find_map(|line| line.strip_prefix("cmdstat_eval:calls="));
         of_eval
             .and_then(|line| line.split(',').next()?.parse().ok())
@@ -176,7 +179,11 @@ fn rejected_tokens_count_at_all_replicas_together() {
     let verified = (0..30).map(guess).filter(|status| *status == 401).count();
     // Each replica learns with one more token that nothing is left. The budget regains one in ten seconds.
     let most = 6 + 3 + usize::try_from(begun.elapsed().as_secs() / 10).expect("a while") * 3;
-    attacks::record("API: rate limits", "guessing tokens at three replicas", verified <= most);
+    attacks::record(
+        "API: rate limits",
+        "guessing tokens at three replicas",
+        verified <= most,
+    );
     assert!((6..=most).contains(&verified), "{verified} verified");
 }
 

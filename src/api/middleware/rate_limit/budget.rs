@@ -69,7 +69,7 @@ impl BudgetName {
 /// One limit for each key.
 pub(super) struct Budget<K: Hash + Eq + Clone + Send + Sync + 'static, C: Clock> {
     limiter: RateLimiter<K, BoundedStore<K>, C, StateInformationMiddleware>,
-    /// What replicas share; `None` when each one counts alone.
+    /// The part that replicas share; `None` when each one counts alone.
     shared: Option<Leases<K>>,
     interval: Duration,
     burst: u32,

@@ -226,7 +226,10 @@ fn replicas_share_the_limit_of_an_address_that_invents_codes() {
     // One more each two seconds.
     let regained = usize::try_from(begun.elapsed().as_secs() / 2).expect("a small number") + 1;
     attacks::record("session", "invented codes at two replicas", tried <= 30 + regained);
-    assert!((30..=30 + regained).contains(&tried), "{tried} tried, {regained} regained");
+    assert!(
+        (30..=30 + regained).contains(&tried),
+        "{tried} tried, {regained} regained"
+    );
     // A sign-in that succeeds gives back what it took.
     for n in 0..40 {
         let browser = Browser::new();
