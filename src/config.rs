@@ -65,7 +65,7 @@ pub use metrics::MetricsSettings;
 pub use origin::{OriginError, parse_origin};
 pub use quote::{is_path, quotable, quotable_path, quotable_secret_path};
 pub use redact::HIDDEN;
-pub use redis::{RedisSettings, RedisUrl};
+pub use redis::{RedisMode, RedisSettings, RedisUrl};
 pub use required::{RequiredSetting, Role};
 pub use secret_text::{SecretKind, secret_kind};
 pub use section::{Declaration, Section};

@@ -41,6 +41,7 @@ pub mod pgbouncer;
 pub mod pki;
 pub mod raw_http;
 pub mod redis;
+pub mod redis_nodes;
 pub mod role;
 pub mod system;
 pub mod tcp_proxy;
