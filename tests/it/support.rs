@@ -44,6 +44,7 @@ pub mod pki;
 pub mod postgres_server;
 pub mod raw_http;
 pub mod redis;
+pub mod redis_nodes;
 pub mod replica;
 pub mod replicated_system;
 pub mod role;
