@@ -116,16 +116,24 @@ impl FailureLimit {
         })
     }
 
-    /// Adds a part of the shared budget. If there is nothing left, some of it may belong to sign-ins in progress at other
-    /// replicas: this one waits a little for them.
+    /// Adds a part of the shared budget. If there is nothing left and other sign-ins from this address are in progress, some of
+    /// it may belong to sign-ins that succeed: this one waits a little for them.
     async fn reserve_shared(&self, source: Source, mut reservation: Reservation) -> Result<Reservation, Duration> {
         let Some(shared) = &self.shared else {
             return Ok(reservation);
         };
         let give_up = Instant::now() + INTERVAL;
+        let is_alone = || {
+            reservation
+                .here
+                .as_ref()
+                .is_none_or(|budget| budget.used().reserved <= 1)
+        };
         loop {
             match shared.take(&source, 1).await {
-                Ok(Taken { granted: 0, wait, .. }) if Instant::now() >= give_up => return Err(wait.max(INTERVAL)),
+                Ok(Taken { granted: 0, wait, .. }) if is_alone() || Instant::now() >= give_up => {
+                    return Err(wait.max(INTERVAL));
+                }
                 Ok(Taken { granted: 0, .. }) => sleep(RETRY).await,
                 Ok(_) => {
                     reservation.shared = Some((shared.clone(), source));

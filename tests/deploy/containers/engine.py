@@ -6,6 +6,7 @@ As root, containers run with the runtime next to this file, which also works on 
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -25,13 +26,28 @@ class Failed(Exception):
 
 def main(check):
     """Runs a check. Its exit code is 1 with one line on failure."""
+    # Otherwise an overdue check would end without removing anything, and its ports would lead to containers that are gone.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: sys.exit("FAILED: ended from outside"))
     engine = Engine(Path(os.environ["DEPLOY_WORK"]))
+    redirected = redirected_ports()
     try:
         check(engine)
     except Failed as failure:
         sys.exit(f"FAILED: {failure}")
     finally:
         engine.remove()
+    left = redirected_ports() - redirected
+    if left:
+        sys.exit(f"FAILED: ports of this machine still lead to containers: {left}")
+
+
+def redirected_ports():
+    """The rules of this machine that send packets for a port elsewhere."""
+    if os.getuid() != 0 or not shutil.which("iptables-save"):
+        return set()
+    rules = subprocess.run(["iptables-save", "-t", "nat"], capture_output=True, text=True, check=False)
+    return {line for line in rules.stdout.splitlines() if "DNAT" in line and "--dport" in line and "--to-destination" in line}
 
 
 def expect(condition, message):

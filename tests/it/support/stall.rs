@@ -1,20 +1,18 @@
-//! What a test does when a server that it started does not answer: it reports what the server's sockets and this process's
-//! threads wait for, and sends the request once more.
+//! What a test reports when a server that it started does not answer: which of the server's sockets and of this process's
+//! threads wait for what. A connection that stays in state 02 (SYN sent) next to a socket that listens (0A) with an empty queue means that
+//! its packets go elsewhere, as with a rule of a firewall that redirects the port.
 
 use std::fs;
 
 use ureq::Error;
 use url::Url;
 
-/// Sends a request to `url`, and once more if no response arrives in time. A machine may stand still for a minute while
-/// another one uses its processors; a server that has stopped answering does not answer the second request either.
-pub fn patiently<R>(url: &str, send: impl Fn() -> Result<R, Error>) -> R {
-    match send() {
-        Err(Error::Timeout(timeout)) => {
-            eprintln!("no response from {url} in time ({timeout}):\n{}", report(url));
-            send().unwrap_or_else(|error| panic!("{url} does not answer, not even a second request: {error}"))
-        }
-        answer => answer.unwrap_or_else(|error| panic!("{url} does not answer: {error}")),
+/// The response to a request that was sent to `url`.
+pub fn answered<R>(url: &str, response: Result<R, Error>) -> R {
+    match response {
+        Ok(response) => response,
+        Err(Error::Timeout(_)) => panic!("{url} does not answer in time:\n{}", report(url)),
+        Err(error) => panic!("{url} does not answer: {error}"),
     }
 }
 
@@ -26,12 +24,13 @@ fn report(url: &str) -> String {
     for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
         let text = fs::read_to_string(table).unwrap_or_default();
         // Local address, remote address, state, and the bytes in both queues.
-        let of_port = text.lines().filter(|line| {
-            let mut fields = line.split_whitespace().skip(1);
-            fields.next().is_some_and(|local| local.ends_with(&end))
-                || fields.next().is_some_and(|remote| remote.ends_with(&end))
-        });
-        lines.extend(of_port.map(|line| line.trim().to_owned()));
+        let has_port = |line: &&str| {
+            line.split_whitespace()
+                .skip(1)
+                .take(2)
+                .any(|address| address.ends_with(&end))
+        };
+        lines.extend(text.lines().filter(has_port).map(|line| line.trim().to_owned()));
     }
     for thread in fs::read_dir("/proc/self/task").into_iter().flatten().flatten() {
         let part = |name: &str| fs::read_to_string(thread.path().join(name)).unwrap_or_default();
