@@ -9,13 +9,17 @@ use std::sync::Arc;
 
 use crate::config::DatabaseSettings;
 
+pub mod backup;
 mod blocking;
+pub mod check;
 mod column_types;
 mod connection;
+pub mod copy;
 mod deadline;
 mod error;
 mod failure;
 pub mod idempotency;
+pub mod ids;
 mod lane;
 pub mod legacy;
 pub mod migrate;
@@ -26,6 +30,7 @@ pub mod posts;
 pub mod schema;
 mod span;
 mod sqlite;
+mod unfinished_copy;
 mod url;
 pub mod users;
 mod work;

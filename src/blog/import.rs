@@ -13,12 +13,15 @@ use super::{
     text::{UNKNOWN_NAME, clean_display_name},
 };
 use crate::db::{
-    Connection, Database, DbError,
+    Connection, Database, DbError, ids,
     legacy::{self, LegacyFile, LegacyPost, LegacyUser},
     post_list,
     posts::{self, NewPost},
     users::{self, NewUser},
 };
+
+/// Why a row cannot keep its id.
+const ID_TOO_HIGH: &str = "its id is above 9007199254740991, so that new rows would soon get no id";
 
 /// What to import, and how.
 #[derive(Debug, Clone, Copy)]
@@ -108,7 +111,9 @@ pub fn run(database: &Database, import: Import<'_>) -> Result<Report, ImportErro
         if import.invalid_rows == InvalidRows::Reject && !report.invalid.is_empty() {
             return Err(ImportError::InvalidRows(report.invalid));
         }
-        legacy::continue_numbering(connection)?;
+        for table in ids::TABLES {
+            ids::continue_numbering(connection, table, 0)?;
+        }
         Ok(report)
     })
 }
@@ -140,6 +145,9 @@ impl<'t, 'c> Importer<'t, 'c> {
     }
 
     fn user(&mut self, user: &LegacyUser) -> Result<(), DbError> {
+        if self.is_too_high(user.id) {
+            return self.invalid("users", user.id, ID_TOO_HIGH);
+        }
         let (oid, name) = match (user.oid.text(), user.display_name.text()) {
             (Ok(oid), Ok(name)) => (oid, name),
             (Err(error), _) | (_, Err(error)) => return self.invalid("users", user.id, &error.to_string()),
@@ -180,6 +188,9 @@ impl<'t, 'c> Importer<'t, 'c> {
     }
 
     fn post(&mut self, post: &LegacyPost) -> Result<(), DbError> {
+        if self.is_too_high(post.id) {
+            return self.invalid("blog_posts", post.id, ID_TOO_HIGH);
+        }
         let (title, content) = match (post.title.text(), post.content.text()) {
             (Ok(title), Ok(content)) => (title.unwrap_or_default(), content.unwrap_or_default()),
             (Err(error), _) | (_, Err(error)) => return self.invalid("blog_posts", post.id, &error.to_string()),
@@ -217,6 +228,11 @@ impl<'t, 'c> Importer<'t, 'c> {
         }
         self.report.posts_added += 1;
         Ok(())
+    }
+
+    /// Whether a row would keep an id after which the database soon has none left for new rows.
+    fn is_too_high(&self, id: i64) -> bool {
+        self.report.ids_kept && id > ids::MAX_ID
     }
 
     /// Whether the post exists already. Of several posts by one author at the same time, as many exist as did before.

@@ -289,22 +289,6 @@ pub fn lock_tables(connection: &mut Connection<'_>) -> Result<(), DbError> {
     Ok(())
 }
 
-/// Makes new rows continue after the imported ids. SQLite does that itself.
-///
-/// # Errors
-/// The database's.
-pub fn continue_numbering(connection: &mut Connection<'_>) -> Result<(), DbError> {
-    if let Connection::Postgres(c) = connection {
-        for table in ["users", "blog_posts"] {
-            diesel::sql_query(format!(
-                "SELECT setval(pg_get_serial_sequence('{table}', 'id'), max(id)) FROM {table} HAVING max(id) > 0"
-            ))
-            .execute(&mut **c)?;
-        }
-    }
-    Ok(())
-}
-
 /// A row without a time of its last change, or with one before its creation, was never changed.
 fn times(created_at: Option<&str>, updated_at: Option<&str>) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
     let created_at = created_at.and_then(time)?;

@@ -94,7 +94,13 @@ pub fn status(database: &Database) -> Result<Vec<Migration>, DbError> {
     })
 }
 
+pub(super) use preflight::recorded;
 pub use preflight::{Inspection, inspect};
+
+/// Whether this binary has a migration of this version.
+pub(super) fn is_known(version: &str) -> bool {
+    compare::<diesel::sqlite::Sqlite>(&SQLITE, BTreeSet::from([version.to_owned()])).is_ok()
+}
 
 /// Makes other processes wait until this transaction ends. On SQLite, the transaction does that itself.
 fn lock(connection: &mut Connection<'_>) -> Result<(), DbError> {

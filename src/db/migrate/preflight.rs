@@ -3,8 +3,8 @@
 use std::{collections::BTreeSet, fmt::Display, fs::OpenOptions, io, path::Path};
 
 use diesel::{
-    Connection as _, OptionalExtension as _, QueryableByName, RunQueryDsl, pg::PgConnection, sql_types::Text,
-    sqlite::SqliteConnection,
+    Connection as _, OptionalExtension as _, QueryResult, QueryableByName, RunQueryDsl, pg::PgConnection,
+    sql_types::Text, sqlite::SqliteConnection,
 };
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 
@@ -12,7 +12,7 @@ use super::{Migration, POSTGRES, SQLITE, compare};
 use crate::{
     config::DatabaseSettings,
     db::{
-        DatabaseUrl, DbError, legacy, postgres,
+        Connection, DatabaseUrl, DbError, legacy, postgres,
         sqlite::path::{self, follow_links},
     },
 };
@@ -125,39 +125,64 @@ fn sqlite(path: &Path) -> Result<(bool, bool, Vec<Migration>), DbError> {
     };
     let uri = path::uri(path, options).map_err(|reason| error(&reason))?;
     let mut connection = SqliteConnection::establish(&uri).map_err(|reason| error(&reason))?;
+    let has_table = has_sqlite_table(&mut connection).map_err(|reason| error(&reason))?;
+    let applied = sqlite_versions(&mut connection, has_table)?;
+    let is_python = applied.is_empty() && legacy::is_python_database(&mut connection)?;
+    Ok((true, is_python, compare::<diesel::sqlite::Sqlite>(&SQLITE, applied)?))
+}
+
+fn has_sqlite_table(connection: &mut SqliteConnection) -> QueryResult<bool> {
     let table = diesel::sql_query(
         "SELECT name AS version FROM sqlite_master WHERE type = 'table' AND name = '__diesel_schema_migrations'",
     )
-    .get_result::<Applied>(&mut connection)
-    .optional()
-    .map_err(|reason| error(&reason))?;
-    let applied = match table {
-        Some(_) => diesel::sql_query("SELECT version FROM __diesel_schema_migrations").load(&mut connection)?,
-        None => Vec::new(),
-    };
-    let is_python = applied.is_empty() && legacy::is_python_database(&mut connection)?;
-    Ok((
-        true,
-        is_python,
-        compare::<diesel::sqlite::Sqlite>(&SQLITE, versions(applied))?,
+    .get_result::<Applied>(connection)
+    .optional()?;
+    Ok(table.is_some())
+}
+
+fn sqlite_versions(connection: &mut SqliteConnection, has_table: bool) -> QueryResult<BTreeSet<String>> {
+    if !has_table {
+        return Ok(BTreeSet::new());
+    }
+    Ok(versions(
+        diesel::sql_query("SELECT version FROM __diesel_schema_migrations").load(connection)?,
     ))
+}
+
+/// Every migration that this binary knows, and whether it is applied. Only reads, also in a read-only transaction.
+///
+/// # Errors
+/// When the database does not answer, or a newer blogctl has migrated it.
+pub(in crate::db) fn recorded(connection: &mut Connection<'_>) -> Result<Vec<Migration>, DbError> {
+    match connection {
+        Connection::Sqlite(c) => {
+            let has_table = has_sqlite_table(c)?;
+            compare::<diesel::sqlite::Sqlite>(&SQLITE, sqlite_versions(c, has_table)?)
+        }
+        Connection::Postgres(c) => compare::<diesel::pg::Pg>(&POSTGRES, postgres_versions(c)?),
+    }
 }
 
 fn postgres(url: &str, shown: &str, settings: &DatabaseSettings) -> Result<(Vec<Migration>, Option<String>), DbError> {
     let mut connection = postgres::connect_once(url, shown, settings)?;
+    let applied = postgres_versions(&mut connection)?;
+    let obstacle = obstacle(&mut connection)?;
+    Ok((compare::<diesel::pg::Pg>(&POSTGRES, applied)?, obstacle))
+}
+
+fn postgres_versions(connection: &mut PgConnection) -> QueryResult<BTreeSet<String>> {
     let table = diesel::sql_query(
         "SELECT c.relname::text AS version FROM pg_class c \
          WHERE c.oid = to_regclass('__diesel_schema_migrations')",
     )
-    .get_result::<Applied>(&mut connection)
+    .get_result::<Applied>(connection)
     .optional()?;
-    let applied = match table {
-        Some(_) => diesel::sql_query("SELECT version::text AS version FROM __diesel_schema_migrations")
-            .load(&mut connection)?,
-        None => Vec::new(),
-    };
-    let obstacle = obstacle(&mut connection)?;
-    Ok((compare::<diesel::pg::Pg>(&POSTGRES, versions(applied))?, obstacle))
+    if table.is_none() {
+        return Ok(BTreeSet::new());
+    }
+    Ok(versions(
+        diesel::sql_query("SELECT version::text AS version FROM __diesel_schema_migrations").load(connection)?,
+    ))
 }
 
 /// Why the user cannot write: a read-only server, or missing privileges.
