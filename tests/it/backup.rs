@@ -58,6 +58,14 @@ fn execute(settings: &DatabaseSettings, statements: &str) {
     .expect(statements);
 }
 
+/// Makes the SQLite file a hundred pages longer.
+fn make_longer(settings: &DatabaseSettings) {
+    execute(
+        settings,
+        "UPDATE blog_posts SET content = content || hex(randomblob(1000)); PRAGMA wal_checkpoint(TRUNCATE)",
+    );
+}
+
 /// The number that a query returns.
 fn number(settings: &DatabaseSettings, query: &str) -> i64 {
     #[derive(diesel::QueryableByName)]

@@ -196,6 +196,41 @@ fn importing_into_an_empty_database_keeps_ids_and_times() {
 }
 
 #[test]
+fn an_id_after_which_new_rows_get_none_is_rejected() {
+    let mut legacy = Legacy::new();
+    legacy.add(
+        "INSERT INTO blog_posts VALUES
+            (9223372036854775807, 'Last', 'Text', 3, '2025-02-01 10:00:00', '2025-02-01 10:00:00'),
+            (9007199254740991, 'Highest', 'Text', 3, '2025-02-01 10:00:00', '2025-02-01 10:00:00');",
+    );
+    each_database(|settings| {
+        let rejected = legacy.import_into(settings, &[]);
+        assert_eq!(rejected.code, Some(1), "{rejected:?}");
+        assert!(
+            rejected
+                .stderr
+                .contains("blog_posts 9223372036854775807: its id is above 9007199254740991"),
+            "{rejected:?}"
+        );
+        let skipped = legacy.import_into(settings, &["--skip-invalid"]);
+        assert_eq!(skipped.code, Some(0), "{skipped:?}");
+        let blog = open(settings);
+        block_on(async {
+            let author = blog
+                .ensure_user(crate::support::database::key(1), "New")
+                .await
+                .expect("a user")
+                .0;
+            let post = blog
+                .create(blogctl::blog::Rights::Write, &author, draft("New"))
+                .await
+                .expect("written");
+            assert_eq!(post.id, 9_007_199_254_740_992);
+        });
+    });
+}
+
+#[test]
 fn a_second_import_adds_only_new_rows() {
     each_database(|settings| {
         let mut legacy = Legacy::new();

@@ -125,7 +125,7 @@ pub(super) fn is_empty(connection: &mut SqliteConnection) -> QueryResult<bool> {
     )?;
     if ours < 3 {
         return Ok(number(
-            "SELECT count(*) AS number FROM sqlite_schema WHERE name NOT IN ('__diesel_schema_migrations') \
+            "SELECT count(*) AS number FROM sqlite_schema WHERE name NOT IN ('__diesel_schema_migrations', '__blogctl_migrations') \
              AND name NOT LIKE 'sqlite_%'",
         )? == 0);
     }

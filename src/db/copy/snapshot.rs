@@ -32,5 +32,5 @@ pub(super) fn in_snapshot<T, E: From<DbError>>(
 
 /// Whether the database has every migration of this binary, and no other.
 pub(super) fn has_every_migration(connection: &mut Connection<'_>) -> Result<bool, DbError> {
-    Ok(migrate::recorded(connection)?.iter().all(|migration| migration.applied))
+    migrate::is_current(connection)
 }

@@ -5,7 +5,7 @@ use std::{fs, os::unix::fs::FileExt as _};
 use blogctl::{blog::Rights, config::DatabaseSettings};
 use serde_json::Value as Json;
 
-use super::{db, execute, filled, found_by_search, number};
+use super::{db, execute, filled, found_by_search, make_longer, number};
 use crate::support::database::{PostgresDatabase, SqliteFile, TestBlog, block_on, draft, each_database};
 
 /// The names of the failed checks, and the exit code.
@@ -173,6 +173,7 @@ fn damaged_pages_are_found() {
     let sqlite = SqliteFile::new();
     let settings = &sqlite.settings;
     filled(settings, 300).close();
+    make_longer(settings);
     let path = sqlite.folder.path().join("blog.db");
     let file = fs::OpenOptions::new().write(true).open(&path).expect("the file");
     let pages = file.metadata().expect("its size").len() / 4096;

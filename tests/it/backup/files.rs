@@ -14,7 +14,7 @@ use blogctl::{
     db::{Database, migrate},
 };
 
-use super::{db, execute, filled, found_by_search, number};
+use super::{db, execute, filled, found_by_search, make_longer, number};
 use crate::support::{
     binary::{CommandOutput, blogctl},
     database::{SqliteFile, TestBlog, block_on, draft},
@@ -233,6 +233,7 @@ fn a_restore_overwrites_nothing() {
 fn a_backup_of_a_damaged_database_is_not_kept() {
     let sqlite = SqliteFile::new();
     filled(&sqlite.settings, 300).close();
+    make_longer(&sqlite.settings);
     let file = fs::OpenOptions::new()
         .write(true)
         .open(&sqlite.settings.url)
