@@ -55,8 +55,10 @@ pub(crate) fn replace_keeping_metadata(path: &Path, content: &[u8]) -> io::Resul
 
 /// What to do about a file that exists already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Existing {
+pub enum Existing {
+    /// Keep it, and fail.
     Keep,
+    /// Replace it with the complete new file.
     Replace,
 }
 

@@ -15,6 +15,7 @@ pub use self::{
     sqlite_file::{back_up, restore},
 };
 use super::{BlockingConnection, Connection, DbError, migrate};
+pub use crate::atomic_file::Existing;
 use crate::config::quotable_path;
 
 /// What a backup contains.

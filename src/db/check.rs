@@ -1,7 +1,7 @@
 //! Checks the data of a database, and repairs what can be derived from other data: `blogctl db check`.
 //!
 //! Each check is one statement per table, which counts in the database: memory stays small at any size. Each statement has
-//! a snapshot of its own and takes no lock that a write waits for, so the API may run meanwhile.
+//! a separate snapshot and takes no lock that a write waits for, so the API may run meanwhile.
 
 mod repair;
 

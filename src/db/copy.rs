@@ -144,7 +144,7 @@ pub fn run(
     let is_continued = match unfinished_copy::source(&mut target.lend())? {
         Some(known) if known == source_url && unfinished == Unfinished::Continue => true,
         Some(_) if unfinished == Unfinished::Restart => {
-            target.transaction(|target| rows::delete_all(target))?;
+            target.transaction(rows::delete_all)?;
             false
         }
         Some(known) => {
@@ -173,7 +173,7 @@ pub fn run(
             return Err(CopyError::Contradiction(outcome.found));
         }
     }
-    target.transaction(|target| unfinished_copy::remove(target))?;
+    target.transaction(unfinished_copy::remove)?;
     target.index_for_search(|indexed| progress(Step::Indexed(indexed)))?;
     Ok(report)
 }

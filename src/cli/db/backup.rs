@@ -10,7 +10,7 @@ use crate::{
     config::DatabaseSettings,
     db::{
         DatabaseUrl,
-        backup::{self, Contents, Format},
+        backup::{self, Contents, Existing, Format},
     },
 };
 
@@ -67,7 +67,12 @@ pub fn run(arguments: &Arguments, settings: &DatabaseSettings) -> anyhow::Result
     let DatabaseUrl::Sqlite(source) = &require_existing(settings)?.url else {
         return Ok(ExitCode::FAILURE);
     };
-    let contents = backup::back_up(source, file, arguments.force)?;
+    let existing = if arguments.force {
+        Existing::Replace
+    } else {
+        Existing::Keep
+    };
+    let contents = backup::back_up(source, file, existing)?;
     print(&format!("Backed up {url} to {}", file.display()), &contents, begun)?;
     Ok(ExitCode::SUCCESS)
 }

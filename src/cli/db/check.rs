@@ -1,6 +1,7 @@
 //! `blogctl db check`
 
 use std::{
+    fmt::Write as _,
     io::{IsTerminal as _, Write as _},
     process::ExitCode,
 };
@@ -28,6 +29,7 @@ use crate::{
 /// Only reads, and no write waits for it, so the API may run meanwhile. Memory is small at any size. With --repair, it
 /// corrects counter, full-text index and numbering, which follow from other data; other writes wait meanwhile.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of the command line")]
 #[command(after_long_help = "\
 Exit codes: 0 nothing was found, or all of it is repaired; 1 something was found; 2 invalid arguments or settings.
 
@@ -127,7 +129,7 @@ fn as_text(lines: &[Line], database: &str) -> String {
             (true, false) => "ok",
             (false, _) => "failed",
         };
-        text += &format!("  {state:<8}  {:<10}  {}\n", outcome.check.name(), outcome.found);
+        let _ = writeln!(text, "  {state:<8}  {:<10}  {}", outcome.check.name(), outcome.found);
     }
     let failed = || lines.iter().filter(|line| !line.outcome.is_ok);
     if failed().any(|line| line.outcome.is_repairable) {

@@ -1,6 +1,6 @@
 //! Why a backup was not made, not accepted or not put in place.
 
-use std::{borrow::Cow, io, path::Path};
+use std::{borrow::Cow, fmt::Display, io, path::Path};
 
 use crate::{config::quotable_path, db::DbError, hint::Hint};
 
@@ -69,7 +69,7 @@ pub enum BackupError {
         /// The target.
         target: String,
     },
-    /// A journal or write-ahead log of another database is left in the place of the target's.
+    /// A journal or write-ahead log of a deleted database has the name that the target's would have.
     #[error("{log} belongs to a database that is gone; SQLite could apply it to the restored one")]
     StaleLog {
         /// The file.
@@ -88,14 +88,14 @@ impl BackupError {
         }
     }
 
-    pub(super) fn write(path: &Path, reason: impl ToString) -> Self {
+    pub(super) fn write(path: &Path, reason: impl Display) -> Self {
         Self::Write {
             path: quotable_path(path).into_owned(),
             reason: reason.to_string(),
         }
     }
 
-    pub(super) fn damaged(path: &Path, reason: impl ToString) -> Self {
+    pub(super) fn damaged(path: &Path, reason: impl Display) -> Self {
         Self::Damaged {
             path: quotable_path(path).into_owned(),
             reason: reason.to_string(),

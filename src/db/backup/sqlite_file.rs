@@ -46,12 +46,13 @@ struct JournalMode {
 }
 
 /// Copies the database `source` into the new file `target`, which only its owner can read, and verifies the copy. The
-/// database may be in use. An existing file is replaced only if `replaces_existing`, and only by a complete backup. Blocks.
+/// database may be in use. Only a complete backup replaces an existing
+/// file. Blocks.
 ///
 /// # Errors
 /// When a file cannot be read or written, `target` exists, or the copy is damaged. There is no partial file.
-pub fn back_up(source: &Path, target: &Path, replaces_existing: bool) -> Result<Contents, BackupError> {
-    if fs::symlink_metadata(target).is_ok() && !replaces_existing {
+pub fn back_up(source: &Path, target: &Path, existing: Existing) -> Result<Contents, BackupError> {
+    if existing == Existing::Keep && fs::symlink_metadata(target).is_ok() {
         return Err(BackupError::Exists {
             path: quotable_path(target).into_owned(),
         });
@@ -71,11 +72,6 @@ pub fn back_up(source: &Path, target: &Path, replaces_existing: bool) -> Result<
         })
         .map_err(|reason| BackupError::write(target, reason))?;
     let contents = inspect(file.path(), target)?;
-    let existing = if replaces_existing {
-        Existing::Replace
-    } else {
-        Existing::Keep
-    };
     atomic_file::publish(file, target, existing).map_err(|source| match source.kind() {
         io::ErrorKind::AlreadyExists => BackupError::Exists {
             path: quotable_path(target).into_owned(),
@@ -171,7 +167,7 @@ fn check_is_complete(path: &Path) -> Result<(), BackupError> {
     Ok(())
 }
 
-/// Checks the pages of a file that nobody writes to, and counts its rows. `shown` is the path for messages.
+/// Checks the pages of a file that no process writes to, and counts its rows. `shown` is the path for messages.
 fn inspect(path: &Path, shown: &Path) -> Result<Contents, BackupError> {
     let damaged = |reason: diesel::result::Error| BackupError::damaged(shown, reason);
     let mut connection = open(path, "mode=ro&immutable=1")?;
@@ -187,7 +183,13 @@ fn inspect(path: &Path, shown: &Path) -> Result<Contents, BackupError> {
     };
     let posts = number("SELECT count(*) AS number FROM blog_posts")?;
     let users = number("SELECT count(*) AS number FROM users")?;
-    let counted = number("SELECT coalesce(sum(posts), 0) AS number FROM post_counts")?;
+    // The counter came with migration 0002.
+    let has_counter = number("SELECT count(*) AS number FROM sqlite_schema WHERE name = 'post_counts'")? == 1;
+    let counted = if has_counter {
+        number("SELECT coalesce(sum(posts), 0) AS number FROM post_counts")?
+    } else {
+        posts
+    };
     if counted != posts {
         return Err(BackupError::damaged(
             shown,

@@ -17,8 +17,8 @@ pub fn repair(connection: &mut BlockingConnection, check: Check, indexed: impl F
     match check {
         // Only a backup, or the source of the copy, has the missing data.
         Check::Integrity | Check::References | Check::Copy => Ok(()),
-        Check::Counters => connection.transaction(|connection| counters(connection)),
-        Check::Ids => connection.transaction(|connection| numbering(connection)),
+        Check::Counters => connection.transaction(counters),
+        Check::Ids => connection.transaction(numbering),
         Check::Search => {
             connection.transaction(|connection| match connection {
                 Connection::Sqlite(c) => {
@@ -37,7 +37,7 @@ pub fn repair(connection: &mut BlockingConnection, check: Check, indexed: impl F
 
 fn counters(connection: &mut Connection<'_>) -> Result<(), DbError> {
     let update = "UPDATE post_counts SET posts = CASE slot WHEN 0 THEN (SELECT count(*) FROM blog_posts) ELSE 0 END";
-    Ok(match connection {
+    match connection {
         // The transaction holds the only write lock. A new state makes the API drop what it has cached.
         Connection::Sqlite(c) => c.batch_execute(&format!(
             "DELETE FROM post_counts WHERE slot <> 0; \
@@ -51,7 +51,8 @@ fn counters(connection: &mut Connection<'_>) -> Result<(), DbError> {
              ON CONFLICT DO NOTHING; {update}",
             last = POSTGRES_SLOTS - 1,
         ))?,
-    })
+    }
+    Ok(())
 }
 
 fn numbering(connection: &mut Connection<'_>) -> Result<(), DbError> {

@@ -108,7 +108,7 @@ fn a_full_disk_leaves_no_partial_file() {
     filled(&sqlite.settings, 50);
     let folder = tempfile::tempdir().expect("a folder");
     let here = tempfile::tempdir().expect("a folder");
-    // A limit of the file size has the same effect, and needs no file system of its own.
+    // A limit of the file size has the same effect, and needs no separate file system.
     let script = "trap '' XFSZ; ulimit -f 16; exec \"$0\" db backup \"$1\" --set \"$2\"";
     let mut command = std::process::Command::new("sh");
     command
