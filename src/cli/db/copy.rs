@@ -34,7 +34,8 @@ use crate::{
 /// An interrupted copy continues when you run the same command again; --restart deletes it and begins again.
 ///
 /// A URL must contain no password, because every user of the machine can read the arguments of a running command: use
-/// --from-password-file and --to-password-file, or PGPASSWORD or ~/.pgpass.
+/// --from-password-file and --to-password-file, or PGPASSWORD or ~/.pgpass. The database of the settings, which is used without
+/// --from or --to, gets its password as the API does, such as a token with database.azure.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -43,16 +44,16 @@ Examples:
   blogctl db copy --from old.db --to new.db")]
 pub struct Arguments {
     /// The source [default: the setting database.url]
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", required_unless_present = "to")]
     from: Option<String>,
-    /// The target
+    /// The target [default: the setting database.url]
     #[arg(long, value_name = "URL")]
-    to: String,
+    to: Option<String>,
     /// File with the password of the source
     #[arg(long, value_name = "FILE", requires = "from")]
     from_password_file: Option<PathBuf>,
     /// File with the password of the target
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires = "to")]
     to_password_file: Option<PathBuf>,
     /// Delete an unfinished copy in the target, and begin again
     #[arg(long)]
@@ -68,11 +69,12 @@ pub struct Arguments {
 /// If a URL is invalid, the target is not empty, a database fails, or both sides differ at the end.
 pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Result<ExitCode> {
     let begun = Instant::now();
-    let to = side(settings, "--to", &arguments.to, arguments.to_password_file.as_ref())?;
-    let from = match &arguments.from {
-        Some(url) => side(settings, "--from", url, arguments.from_password_file.as_ref())?,
-        None => settings.load(Role::Any, Vec::new())?.database,
+    let load = |name, url: Option<&String>, password_file: Option<&PathBuf>| match url {
+        Some(url) => side(settings, name, url, password_file),
+        None => Ok(settings.load(Role::Any, Vec::new())?.database),
     };
+    let to = load("--to", arguments.to.as_ref(), arguments.to_password_file.as_ref())?;
+    let from = load("--from", arguments.from.as_ref(), arguments.from_password_file.as_ref())?;
     super::require_existing(&from)?;
     let unfinished = if arguments.restart {
         let target = crate::db::DatabaseUrl::parse(&to.url)?;
@@ -128,7 +130,9 @@ fn side(
     let password_file = password_file.map(|path| path.display().to_string()).unwrap_or_default();
     let flags = [
         flag(name, "database.url", Some(url)),
-        // Empty: the password of the settings is for another server.
+        // The passwords of the settings are for another server.
+        flag(name, "database.password_command", Some("")),
+        flag(name, "database.azure", Some(false)),
         flag(
             &format!("{name}-password-file"),
             "database.password_file",
