@@ -6,7 +6,7 @@ use blogctl::{
     blog::Blog,
     db::{
         BlockingConnection, Connection, Database, DbError,
-        post_list::{self, Keyset, PageLimits, PostFilter},
+        post_list::{self, AuthorFilter, Keyset, PageLimits, PostFilter},
         post_search::{self, SearchQuery},
         posts::{self, NewPost},
         users,
@@ -125,7 +125,9 @@ fn lists_walk_an_index_and_sort_nothing_even_with_statistics() {
         let file = SqliteFile::new();
         let mut connection = analyzed(&file, users);
         let everything = PostFilter::default();
-        let of_one = PostFilter { author_id: Some(1) };
+        let of_one = PostFilter {
+            author: Some(AuthorFilter::Id(1)),
+        };
         let middle = Keyset {
             created_at_micros: 1_767_226_000_000_000,
             id: 2000,
@@ -167,7 +169,9 @@ fn skipping_and_counting_touch_indexes_only() {
     let file = SqliteFile::new();
     let mut connection = analyzed(&file, 3);
     let everything = PostFilter::default();
-    let of_one = PostFilter { author_id: Some(3) };
+    let of_one = PostFilter {
+        author: Some(AuthorFilter::Id(3)),
+    };
     let ran = statements(&mut connection, |c| {
         post_list::skip(c, &everything, 4000).expect("a place");
         post_list::skip(c, &of_one, 500).expect("a place");
@@ -185,8 +189,8 @@ fn skipping_and_counting_touch_indexes_only() {
 fn a_search_begins_with_the_index_and_sorts_nothing_to_find_the_newest() {
     let file = SqliteFile::new();
     let mut connection = analyzed(&file, 3);
-    for author_id in [None, Some(2)] {
-        let query = SearchQuery::parse("title text", author_id).expect("words");
+    for author in [None, Some(AuthorFilter::Id(2)), Some(AuthorFilter::Key(key(2)))] {
+        let query = SearchQuery::parse("title text", author).expect("words");
         let ran = statements(&mut connection, |c| {
             post_search::search(c, &query).expect("a search");
         });
@@ -199,7 +203,7 @@ fn a_search_begins_with_the_index_and_sorts_nothing_to_find_the_newest() {
             plan.find("SEARCH p USING INTEGER PRIMARY KEY"),
         );
         assert!(
-            index.is_some() && (author_id.is_none() || index < posts),
+            index.is_some() && (author.is_none() || index < posts),
             "{statement}\n{plan}"
         );
         assert!(!plan.contains("TEMP B-TREE"), "{statement}\n{plan}");
