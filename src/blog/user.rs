@@ -27,7 +27,7 @@ impl<'a> From<&'a String> for TokenName<'a> {
     }
 }
 
-/// Who writes a post. The first post makes the caller a user; a changed name is taken over as by
+/// The author of a new post. The first post makes the caller a user; a changed name is taken over as by
 /// [`super::Blog::ensure_user`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Author<'a> {

@@ -1,16 +1,17 @@
 //! Single posts in the database. Lists are in [`super::post_list`].
 
+mod by_id_query;
 mod insert_by_key;
 
 use chrono::{DateTime, Utc};
 use diesel::{connection::SimpleConnection, prelude::*};
 
-use self::insert_by_key::InsertByKey;
+use self::{by_id_query::ByIdQuery, insert_by_key::InsertByKey};
 use super::{
     Connection, DbError,
     column_types::StoredTime,
     on_either,
-    schema::{blog_posts, users as user_table},
+    schema::blog_posts,
     span::statement,
     users::{self, UserRow},
 };
@@ -72,13 +73,8 @@ pub struct Changes<'a> {
 /// Finds a post by its id.
 pub fn by_id(connection: &mut Connection<'_>, id: i64) -> Result<Option<PostRow>, DbError> {
     statement(connection, "SELECT", "blog_posts", |connection| {
-        let found: Option<(PostColumns, UserRow)> = on_either!(connection, |c| blog_posts::table
-            .inner_join(user_table::table)
-            .filter(blog_posts::id.eq(id))
-            .select((PostColumns::as_select(), UserRow::as_select()))
-            // Not `first`, which adds a `LIMIT`: SQLite compiles a statement anew whenever its `LIMIT` is bound.
-            .get_result(c)
-            .optional())?;
+        let found: Option<(PostColumns, UserRow)> =
+            on_either!(connection, |c| ByIdQuery { id }.get_result(c).optional())?;
         Ok(found.map(|(post, author)| PostRow { post, author }))
     })
 }

@@ -210,7 +210,7 @@ fn a_server_that_accepts_no_writes_is_a_503_until_it_does() {
     }
     // As after the promotion of a standby. The connections were dropped, so new ones see it.
     lossy.sql(&format!(
-        "SET default_transaction_read_only = off; ALTER DATABASE {name} RESET default_transaction_read_only"
+        "BEGIN READ WRITE; ALTER DATABASE {name} RESET default_transaction_read_only; COMMIT"
     ));
     assert_eq!(alice.put(&path, &body("Written")).status, 200);
     assert_eq!(post(&alice, "Written", Some("not-written")).status, 201);

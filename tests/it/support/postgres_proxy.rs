@@ -42,6 +42,8 @@ struct State {
     statements: Mutex<Vec<String>>,
     /// The losses to come: when, at a statement with which text, and how often.
     losses: Mutex<Vec<(Loss, String)>>,
+    /// The notices of the server.
+    notices: Mutex<Vec<String>>,
     is_ended: AtomicBool,
 }
 
@@ -92,6 +94,11 @@ impl PostgresProxy {
         std::mem::take(&mut *self.state.statements.lock().expect("not poisoned"))
     }
 
+    /// The server's notices since the last call, such as plans of `auto_explain`.
+    pub fn take_notices(&self) -> Vec<String> {
+        std::mem::take(&mut *self.state.notices.lock().expect("not poisoned"))
+    }
+
     /// Loses the connection on which the next statement comes that contains `text`. Several losses add up.
     pub fn lose_connection(&self, loss: Loss, text: &str) {
         let mut losses = self.state.losses.lock().expect("not poisoned");
@@ -116,7 +123,7 @@ fn pass_both_ways(client: TcpStream, server: TcpStream, state: &Arc<State>) {
     let _ = server.set_nodelay(true);
     let (client_too, server_too) = (client.try_clone().expect("a socket"), server.try_clone().expect("one"));
     let is_lost = Arc::new(AtomicBool::new(false));
-    let (state, lost) = (Arc::clone(state), Arc::clone(&is_lost));
+    let (state, lost, noticed) = (Arc::clone(state), Arc::clone(&is_lost), Arc::clone(state));
     thread::spawn(move || {
         let mut requests = Requests {
             server,
@@ -131,9 +138,12 @@ fn pass_both_ways(client: TcpStream, server: TcpStream, state: &Arc<State>) {
     });
     thread::spawn(move || {
         let (mut from, mut to) = (&server_too, &client_too);
-        let mut buffer = vec![0; 64 * 1024];
+        let (mut buffer, mut unread, mut has_begun) = (vec![0; 64 * 1024], Vec::new(), false);
         while let Ok(read @ 1..) = from.read(&mut buffer) {
-            if is_lost.load(Ordering::SeqCst) || to.write_all(buffer.get(..read).unwrap_or_default()).is_err() {
+            let read = buffer.get(..read).unwrap_or_default();
+            unread.extend_from_slice(read);
+            note_notices(&mut unread, &mut has_begun, &noticed);
+            if is_lost.load(Ordering::SeqCst) || to.write_all(read).is_err() {
                 break;
             }
         }
@@ -230,7 +240,7 @@ impl Requests {
             .expect("not poisoned")
             .push(self.current.clone());
         let mut losses = self.state.losses.lock().expect("not poisoned");
-        let Some(at) = losses.iter().position(|(_, text)| self.current.contains(text.as_str())) else {
+        let Some(at) = losses.iter().position(|(_, text)| contains_words(&self.current, text)) else {
             return true;
         };
         match losses.remove(at).0 {
@@ -241,4 +251,36 @@ impl Requests {
             }
         }
     }
+}
+
+/// Records the notices among the server's messages, and drops the messages that are complete.
+fn note_notices(unread: &mut Vec<u8>, has_begun: &mut bool, state: &State) {
+    // The response to a request for encryption is one byte without a length.
+    if !*has_begun && unread.first().is_some_and(|first| matches!(first, b'N' | b'S')) {
+        unread.remove(0);
+    }
+    while let Some(length) = unread
+        .get(1..5)
+        .and_then(|length| length.try_into().ok())
+        .map(u32::from_be_bytes)
+    {
+        let length = 1 + length as usize;
+        if unread.len() < length {
+            return;
+        }
+        *has_begun = true;
+        let message: Vec<u8> = unread.drain(..length).collect();
+        if let Some((b'N', body)) = message.split_first() {
+            let text = String::from_utf8_lossy(body).into_owned();
+            state.notices.lock().expect("not poisoned").push(text);
+        }
+    }
+}
+
+/// Whether a statement contains these words: `READ COMMITTED` does not contain `COMMIT`.
+fn contains_words(statement: &str, words: &str) -> bool {
+    let is_end = |at: usize| !statement.as_bytes().get(at).is_some_and(u8::is_ascii_alphanumeric);
+    statement
+        .match_indices(words)
+        .any(|(at, words)| is_end(at + words.len()))
 }
