@@ -36,7 +36,7 @@ MAX_CPU_US = 35
 
 # With the rows in the tables, since the measured writes add some.
 SIZES = """
-    SELECT relname || CASE WHEN relkind = 'r' THEN ' (' || n_live_tup || ' rows)' ELSE '' END,
+    SELECT c.relname || CASE WHEN c.relkind = 'r' THEN ' (' || s.n_live_tup || ' rows)' ELSE '' END,
            round((CASE relkind WHEN 'r' THEN pg_table_size(c.oid) ELSE pg_relation_size(c.oid) END) / 1048576.0, 1)
     FROM pg_class AS c LEFT JOIN pg_stat_user_tables AS s ON s.relid = c.oid
     WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'i') AND pg_total_relation_size(c.oid) > 1000000

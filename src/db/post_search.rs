@@ -205,15 +205,17 @@ impl QueryFragment<Pg> for MatchQuery<'_> {
         }
         out.push_sql("), found AS (SELECT id FROM matching ORDER BY id DESC LIMIT ");
         out.push_bind_param::<BigInt, _>(&self.limit)?;
-        out.push_sql(") SELECT id, ");
-        if self.query.is_ranked() {
-            out.push_sql("CAST(ts_rank('{0.1, 0.2, 0.4, 1.0}', searched, ");
-            self.push_search_query(&mut out)?;
-            out.push_sql(", 1) AS float8)");
-        } else {
-            out.push_sql("CAST(0 AS float8)");
+        if !self.query.is_ranked() {
+            out.push_sql(") SELECT id, CAST(0 AS float8) FROM found ORDER BY id DESC");
+            return Ok(());
         }
-        out.push_sql(" FROM found JOIN blog_posts USING (id) ORDER BY id DESC");
+        out.push_sql(") SELECT found.id, CAST(ts_rank('{0.1, 0.2, 0.4, 1.0}', p.searched, ");
+        self.push_search_query(&mut out)?;
+        // Looks up the posts that were found. With an ordinary join, the planner may read all posts in the order of their ids.
+        out.push_sql(
+            ", 1) AS float8) FROM found CROSS JOIN LATERAL (SELECT searched FROM blog_posts WHERE id = found.id OFFSET 0) \
+             AS p ORDER BY found.id DESC",
+        );
         Ok(())
     }
 }

@@ -211,8 +211,12 @@ impl QueryFragment<Pg> for PageQuery {
                 );
             }
         }
-        // The second post shows that there are more, however large the first one is.
-        out.push_sql(") AS p LEFT JOIN users AS u ON u.id = p.author_id WHERE p.number <= 2 OR p.ahead <= ");
+        // Looks the authors up for the posts it has found: see `posts::by_id_query`. The second post shows that there are
+        // more, however large the first one is.
+        out.push_sql(
+            ") AS p CROSS JOIN LATERAL (SELECT * FROM users WHERE id = p.author_id OFFSET 0) AS u \
+             WHERE p.number <= 2 OR p.ahead <= ",
+        );
         out.push_bind_param::<BigInt, _>(&self.max_bytes)?;
         out.push_sql(" ORDER BY p.number");
         Ok(())

@@ -24,14 +24,21 @@ const POSTS: &str = "
     FROM generate_series(1, 100000) AS n;
     INSERT INTO idempotency_keys (user_id, key, fingerprint, post_id, post_version, answer, created_at_micros)
     SELECT (SELECT min(id) FROM users), 'old-' || n, sha256('x'), n, 1, '{}', 1700000000000000 + n
-    FROM generate_series(1, 5000) AS n;
-    ANALYZE";
+    FROM generate_series(1, 5000) AS n";
 
 /// What no plan may contain: none of these tables is read from end to end.
 const FORBIDDEN: &[&str] = &[
     "Seq Scan on blog_posts",
     "Seq Scan on idempotency_keys",
     "Seq Scan on name_tokens",
+    "Seq Scan on users",
+    // Reads the users in the order of their ids, up to the authors of the posts.
+    "Merge Cond",
+    "Hash Cond",
+    // The posts of a page are sorted by their place on it, and no others.
+    "Sort Key: blog_posts",
+    "Sort Key: p.created",
+    "Sort Key: p_1.created",
     // Without a condition on the author, all entries.
     "Index Only Scan using blog_posts_pkey",
 ];
@@ -46,6 +53,8 @@ fn no_route_reads_a_table_from_end_to_end_or_sorts_posts() {
     drop(TestApi::on(&settings));
     let mut admin = postgres.connection();
     admin.batch_execute(POSTS).expect("filled");
+    // As autovacuum does.
+    admin.batch_execute("VACUUM ANALYZE").expect("statistics");
     let name = &postgres.name;
     admin
         .batch_execute(&format!(
@@ -82,49 +91,36 @@ fn no_route_reads_a_table_from_end_to_end_or_sorts_posts() {
         }
         plans
     };
-    let get = |path: &str, index: &str, may_sort: bool| {
+    let get = |path: &str, index: &str| {
         let plans = plans(200, &mut || alice.call("GET", path));
         assert!(
             plans.iter().any(|plan| plan.contains(index)),
             "{path} uses {index}: {plans:#?}"
         );
-        assert!(
-            may_sort || !plans.iter().any(|plan| plan.contains("Sort Key")),
-            "{path}: {plans:#?}"
-        );
     };
-    get(&format!("/v1/posts/{id}"), "blog_posts_pkey", false);
-    get("/v1/posts?limit=20", "Scan Backward using blog_posts_newest on", false);
+    get(&format!("/v1/posts/{id}"), "blog_posts_pkey");
+    get("/v1/posts?limit=20", "Scan Backward using blog_posts_newest on");
     get(
         "/v1/posts?limit=1000&excerpt=100",
         "Scan Backward using blog_posts_newest on",
-        false,
     );
-    get(&cursor, "Scan Backward using blog_posts_newest on", false);
+    get(&cursor, "Scan Backward using blog_posts_newest on");
     get(
         "/v1/posts?limit=20&skip=90000",
         "Index Only Scan Backward using blog_posts_newest on",
-        false,
     );
-    get("/v1/posts?limit=20&author=me", "blog_posts_newest_of_author", false);
-    get("/v1/posts?limit=20&author=1", "blog_posts_newest_of_author", false);
-    get(
-        "/v1/posts?limit=20&author=1&skip=1000",
-        "blog_posts_newest_of_author",
-        false,
-    );
-    // At most the newest 2,001 matches are sorted, and the posts of the page.
+    get("/v1/posts?limit=20&author=me", "blog_posts_newest_of_author");
+    get("/v1/posts?limit=20&author=1", "blog_posts_newest_of_author");
+    get("/v1/posts?limit=20&author=1&skip=1000", "blog_posts_newest_of_author");
     get(
         "/v1/posts?limit=20&q=word77",
         "Bitmap Index Scan on blog_posts_searched",
-        true,
     );
     get(
         "/v1/posts?limit=20&q=word77&author=me",
         "Bitmap Index Scan on blog_posts_searched",
-        true,
     );
-    get("/v1/profile", "users_tid_oid_key", false);
+    get("/v1/profile", "users_tid_oid_key");
 
     let write = |method: &str, path: &str| {
         alice
