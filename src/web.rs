@@ -41,4 +41,4 @@ mod user_sessions;
 pub use addresses::Addresses;
 pub use server::Server;
 pub use start_error::{SettingError, StartError};
-pub use storage::{KeyRing, RedisSetupError, RedisStore, StoreError};
+pub use storage::{KeyRing, RedisStore, StoreError};

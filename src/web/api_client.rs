@@ -13,12 +13,13 @@ use serde::de::DeserializeOwned;
 use url::Url;
 
 use super::{
-    blocking_pools::{BlockingPools, PoolError},
+    blocking_pools::BlockingPools,
     session::Ticket,
     storage::StoreError,
     token_store::{AccessTokens, TokenError},
 };
 use crate::{
+    blocking_pool::PoolError,
     entra::{ClaimsChallenge, confidential_client::SignInError},
     outbound::PropagateTrace,
     serve::request_id,

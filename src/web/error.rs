@@ -16,12 +16,14 @@ pub use self::{
 };
 use super::{
     api_client::{ApiError, Forbidden},
-    blocking_pools::PoolError,
     post_input::PostInput,
     sign_in::return_path::ReturnPath,
     storage::StoreError,
 };
-use crate::entra::{aadsts::ErrorCategory, confidential_client::SignInError, id_token::IdTokenError};
+use crate::{
+    blocking_pool::PoolError,
+    entra::{aadsts::ErrorCategory, confidential_client::SignInError, id_token::IdTokenError},
+};
 
 /// An error of a page.
 #[derive(Debug)]

@@ -13,12 +13,8 @@ use actix_web::rt::time::timeout;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::{
-    api_client::ApiClient,
-    blocking_pools::{BlockingPool, BlockingPools},
-    session_store::Sessions,
-};
-use crate::entra::Provider;
+use super::{api_client::ApiClient, blocking_pools::BlockingPools, session_store::Sessions};
+use crate::{blocking_pool::BlockingPool, entra::Provider};
 
 /// How long an answer counts as fresh.
 const FRESH: Duration = Duration::from_secs(5);

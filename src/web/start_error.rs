@@ -2,11 +2,12 @@
 
 use std::{borrow::Cow, fmt, io};
 
-use super::{storage::RedisSetupError, templates::TemplateError};
+use super::templates::TemplateError;
 use crate::{
     audit::AuditError,
     entra::{ProviderError, confidential_client::SignInError},
     hint::Hint,
+    redis::RedisSetupError,
     serve::ListenError,
     telemetry::TelemetryError,
     tls::TlsError,

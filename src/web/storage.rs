@@ -9,5 +9,5 @@ pub use self::{
     executor::StorageExecutor,
     key_ring::KeyRing,
     random_id::random_id,
-    redis::{RedisSetupError, RedisStore, StoreError},
+    redis::{RedisStore, StoreError},
 };

@@ -16,12 +16,13 @@ use actix_web::{
 
 use super::error_pages;
 use crate::{
+    redis::time_budget,
     serve::cookie_header,
     web::{
         cookies::{CookieAttributes, Cookies},
         paths,
         session_store::{SessionFailure, track_failures},
-        storage::{KeyRing, redis::time_budget},
+        storage::KeyRing,
     },
 };
 

@@ -14,6 +14,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::store::{LockMode, StoredTokens, TokenStore};
 use crate::{
+    blocking_pool::PoolError,
     entra::{
         ClaimsChallenge, ConfidentialClient, TokenSet,
         aadsts::{EntraError, ErrorCategory},
@@ -21,7 +22,7 @@ use crate::{
     },
     metrics::{self, sign_in::Outcome},
     web::{
-        blocking_pools::{BlockingPools, PoolError},
+        blocking_pools::BlockingPools,
         session::Ticket,
         storage::{StorageExecutor, StoreError},
     },

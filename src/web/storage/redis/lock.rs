@@ -5,14 +5,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use redis::{Commands as _, Script, cmd};
+use redis::cmd;
 
 use super::{
     error::StoreError,
     record_name::{RecordKind, RecordName},
-    store::{RedisStore, millis},
+    store::RedisStore,
 };
-use crate::web::storage::random_id::random_id;
+use crate::{
+    redis::{eval, millis},
+    web::storage::random_id::random_id,
+};
 
 /// How often to try a lock that another replica holds.
 const POLL_INTERVAL: Duration = Duration::from_millis(25);
@@ -53,7 +56,10 @@ impl RedisStore {
             })?;
             // If the response was lost, the command was sent again, and found the lock that it had set itself.
             let is_own = acquired.is_some()
-                || self.run("GET", |redis| redis.get::<_, Option<String>>(&key))?.as_ref() == Some(&owner);
+                || self
+                    .run("GET", |redis| cmd("GET").arg(&key).query::<Option<String>>(redis))?
+                    .as_ref()
+                    == Some(&owner);
             if is_own {
                 return Ok(Some(Lock {
                     store: self.clone(),
@@ -72,9 +78,8 @@ impl RedisStore {
 impl Drop for Lock {
     fn drop(&mut self) {
         // The lock may have expired, and belong to another owner now.
-        let script = Script::new(RELEASE);
-        let released = self.store.run("EVALSHA", |redis| {
-            script.key(&self.key).arg(&self.owner).invoke::<u64>(redis)
+        let released = self.store.run("EVAL", |redis| {
+            eval(RELEASE, &self.key).arg(&self.owner).query::<u64>(redis)
         });
         if let Err(error) = released {
             log::warn!("a refresh lock is not released and expires later: {error}");

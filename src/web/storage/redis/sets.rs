@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use chrono::Utc;
-use redis::Commands as _;
-
 use super::{
     error::StoreError,
     record_name::{RecordKind, RecordName},
-    store::{RedisStore, eval, millis},
+    store::RedisStore,
 };
+use crate::redis::{eval, millis};
+use chrono::Utc;
 
 /// Adds entries, removes expired ones and the oldest beyond the maximum, extends the set's lifetime, and returns its
 /// length. Arguments: the time before which entries are expired, the lifetime, the maximum, the time of the new
@@ -81,7 +80,9 @@ impl RedisStore {
     /// When Redis does not answer.
     pub fn members(&self, kind: RecordKind, set: &RecordName) -> Result<Vec<RecordName>, StoreError> {
         let key = self.key(kind, set);
-        let members: Vec<String> = self.run("ZRANGE", |redis| redis.zrange(&key, 0, -1))?;
+        let members: Vec<String> = self.run("ZRANGE", |redis| {
+            redis::cmd("ZRANGE").arg(&key).arg(0).arg(-1).query(redis)
+        })?;
         Ok(members.into_iter().map(RecordName::from_digest).collect())
     }
 

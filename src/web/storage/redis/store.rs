@@ -1,41 +1,19 @@
 //! Records in Redis, each sealed and with a lifetime.
 
-use std::{
-    borrow::Cow,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::time::Duration;
 
-use actix_web::rt::time::timeout;
-use opentelemetry::KeyValue;
-use r2d2::State;
-use redis::{Cmd, Commands as _, Connection, RedisResult, cmd};
+use redis::{ConnectionLike, RedisResult, cmd};
 use zeroize::Zeroizing;
 
 use super::{
-    circuit_breaker::CircuitBreaker,
-    connections::{ConnectionManager, CurrentEpoch, LastError, Pool, PoolFailure},
-    error::{RedisSetupError, StoreError},
+    error::StoreError,
     record_name::{RecordKind, RecordName},
-    time_budget,
 };
 use crate::{
-    config::{RedisSettings, RedisUrl},
-    metrics::{self, Observation, redis::Outcome},
-    trace::Span,
-    web::{
-        blocking_pools::BlockingPool,
-        storage::{key_ring::KeyRing, random_id::random_id},
-    },
+    config::RedisSettings,
+    redis::{RedisClient, RedisSetupError, eval, millis},
+    web::storage::{key_ring::KeyRing, random_id::random_id},
 };
-
-/// Most connections at once. A connection is in use for the time of one command.
-const MAX_CONNECTIONS: u32 = 24;
-/// Threads for requests that wait for Redis. Token refreshes have separate threads.
-const THREADS: usize = 16;
-
-// Scripts combine several commands. In a transaction each command has a response, and when Redis hangs, the client
-// waits for one after the other. Each script uses one key.
 
 /// Reads a record, and extends its lifetime.
 const GET_AND_EXTEND: &str =
@@ -43,28 +21,11 @@ const GET_AND_EXTEND: &str =
 /// Reads a record, and deletes it.
 const TAKE: &str = "local v=redis.call('get',KEYS[1]) redis.call('del',KEYS[1]) return v";
 
-/// One Redis. A clone is another handle to the same connections.
+/// The records in one Redis. A clone is another handle to the same connections.
 #[derive(Clone)]
-pub struct RedisStore(Arc<Inner>);
-
-struct Inner {
-    connections: Pool,
-    /// One connection for health probes, so that they do not wait behind requests.
-    probe_connection: Pool,
-    epoch: CurrentEpoch,
-    last_error: LastError,
-    breaker: CircuitBreaker,
-    threads: BlockingPool,
-    /// Longest time for a command, and for all commands of one request.
-    timeout: Duration,
-    /// A request with less time left than this, because it has used up its own, cannot judge a Redis that does not
-    /// answer it.
-    fair_timeout: Duration,
+pub struct RedisStore {
+    redis: RedisClient,
     keys: KeyRing,
-    prefix: String,
-    /// For spans.
-    host: String,
-    _observation: Observation,
 }
 
 impl RedisStore {
@@ -73,56 +34,11 @@ impl RedisStore {
     /// # Errors
     /// When the settings cannot be used.
     pub fn from_settings(settings: &RedisSettings, keys: &KeyRing) -> Result<Option<Self>, RedisSetupError> {
-        let (epoch, last_error) = (CurrentEpoch::default(), LastError::default());
-        let pool = |size, last_error: &LastError| -> Result<_, RedisSetupError> {
-            let Some(manager) = ConnectionManager::from_settings(settings, &epoch, last_error)? else {
-                return Ok(None);
-            };
-            let pool = r2d2::Pool::builder()
-                .max_size(size)
-                .min_idle(Some(0))
-                .connection_timeout(settings.timeout)
-                // Sends no command: see `ConnectionManager::is_valid`.
-                .test_on_check_out(true)
-                .error_handler(Box::new(r2d2::NopErrorHandler))
-                .build_unchecked(manager);
-            Ok(Some(pool))
-        };
-        let connections = pool(MAX_CONNECTIONS, &last_error)?;
-        let (Some(connections), Some(probe_connection)) = (connections, pool(1, &LastError::default())?) else {
-            return Ok(None);
-        };
-        let observed = connections.clone();
-        let observation = metrics::redis::observe_connections(move || {
-            let State {
-                connections,
-                idle_connections,
-                ..
-            } = observed.state();
-            (
-                connections.saturating_sub(idle_connections) as usize,
-                idle_connections as usize,
-            )
-        });
-        let threads = BlockingPool::new("Redis", THREADS, settings.timeout).map_err(RedisSetupError::Threads)?;
-        Ok(Some(Self(Arc::new(Inner {
-            connections,
-            probe_connection,
-            epoch,
-            last_error,
-            breaker: CircuitBreaker::default(),
-            threads,
-            timeout: settings.timeout,
-            fair_timeout: settings.timeout / 4,
-            keys: keys.clone(),
-            prefix: settings.key_prefix.clone(),
-            host: settings.url.as_ref().map(RedisUrl::host).unwrap_or_default(),
-            _observation: observation,
-        }))))
+        let keys = keys.clone();
+        Ok(RedisClient::from_settings(settings)?.map(|redis| Self { redis, keys }))
     }
 
-    /// Runs `work`, which may use this store, on a thread for Redis. All such work of one request takes at most
-    /// `redis.timeout_seconds`.
+    /// Runs `work`, which may use this store, on a thread for Redis: see [`RedisClient::run_blocking`].
     ///
     /// # Errors
     /// When the time is over, or too many other requests wait.
@@ -130,17 +46,7 @@ impl RedisStore {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, StoreError> {
-        let left = time_budget::left(self.0.timeout);
-        if left.is_zero() {
-            return Err(StoreError::too_slow());
-        }
-        let start = Instant::now();
-        // The work ends a little earlier than this request's wait: the next request must not get a connection on which
-        // Redis has not answered.
-        let deadline = start + left.mul_f64(0.9);
-        let outcome = timeout(left, self.0.threads.run(move || time_budget::until(deadline, work))).await;
-        time_budget::spend(start.elapsed());
-        Ok(outcome.map_err(|_| StoreError::too_slow())??)
+        Ok(self.redis.run_blocking(work).await?)
     }
 
     /// Stores a record for `lifetime`, and replaces an earlier one.
@@ -207,7 +113,9 @@ impl RedisStore {
     /// # Errors
     /// When Redis does not answer.
     pub fn get(&self, kind: RecordKind, name: &RecordName) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
-        let sealed: Option<Vec<u8>> = self.run("GET", |redis| redis.get(self.key(kind, name)))?;
+        let sealed: Option<Vec<u8>> = self
+            .redis
+            .run("GET", |redis| cmd("GET").arg(self.key(kind, name)).query(redis))?;
         Ok(sealed.and_then(|sealed| self.open(kind, name, &sealed)))
     }
 
@@ -226,7 +134,9 @@ impl RedisStore {
     /// # Errors
     /// When Redis does not answer.
     pub fn remove(&self, kind: RecordKind, name: &RecordName) -> Result<bool, StoreError> {
-        let removed: u64 = self.run("DEL", |redis| cmd("DEL").arg(self.key(kind, name)).query(redis))?;
+        let removed: u64 = self
+            .redis
+            .run("DEL", |redis| cmd("DEL").arg(self.key(kind, name)).query(redis))?;
         Ok(removed > 0)
     }
 
@@ -235,38 +145,28 @@ impl RedisStore {
     /// # Errors
     /// When Redis does not answer.
     pub fn remaining_lifetime(&self, kind: RecordKind, name: &RecordName) -> Result<Option<Duration>, StoreError> {
-        let left: i64 = self.run("PTTL", |redis| cmd("PTTL").arg(self.key(kind, name)).query(redis))?;
+        let left: i64 = self
+            .redis
+            .run("PTTL", |redis| cmd("PTTL").arg(self.key(kind, name)).query(redis))?;
         // Negative when there is no record, and for a record without lifetime, which this store never writes.
         Ok(u64::try_from(left).ok().map(Duration::from_millis))
     }
 
-    /// Checks that Redis accepts writes, on a connection for probes only. Every request with a session writes, so a
-    /// read-only replica, as after a failover, cannot serve any. A Redis that is out of memory still serves signed-in users.
+    /// Runs a command: see [`RedisClient::run`].
+    pub(super) fn run<T>(
+        &self,
+        operation: &'static str,
+        command: impl Fn(&mut dyn ConnectionLike) -> RedisResult<T>,
+    ) -> Result<T, StoreError> {
+        Ok(self.redis.run(operation, command)?)
+    }
+
+    /// Checks that Redis accepts writes: see [`RedisClient::ping`].
     ///
     /// # Errors
     /// When it does not.
     pub fn ping(&self) -> Result<(), StoreError> {
-        const LIFETIME: Duration = Duration::from_mins(1);
-        let key = self.key(RecordKind("probe"), &RecordName::hash("health"));
-        let ping = || -> Result<(), StoreError> {
-            let mut pooled = self.0.probe_connection.get().map_err(StoreError::new)?;
-            let mut set = cmd("SET");
-            set.arg(&key).arg("").arg("PX").arg(millis(LIFETIME));
-            match set.exec(&mut pooled.connection) {
-                Err(error) if error.code() != Some("OOM") => Err(error.into()),
-                _ => Ok(()),
-            }
-        };
-        let begun = Instant::now();
-        // The connection may be from before a restart of Redis.
-        let outcome = ping().or_else(|_| ping());
-        let counted = if outcome.is_ok() {
-            Outcome::Success
-        } else {
-            Outcome::Unreachable
-        };
-        metrics::redis::requested(counted, begun.elapsed());
-        outcome
+        Ok(self.redis.ping()?)
     }
 
     /// Writes a record, reads it back and deletes it. Returns the version of Redis, if the site may ask for it.
@@ -280,261 +180,24 @@ impl RedisStore {
         if self.take(kind, &name)?.is_none() {
             return Err(StoreError::new("a record that was just written does not exist"));
         }
-        let info: Option<String> = self.run("INFO", |redis| cmd("INFO").arg("server").query(redis)).ok();
-        let version = |info: String| {
-            info.lines()
-                .find_map(|line| line.strip_prefix("redis_version:"))
-                .map(|version| version.trim().to_owned())
-        };
-        Ok(info.and_then(version))
-    }
-
-    /// Runs a command, and repeats it on a new connection when an idle one has ended, as after a restart of Redis.
-    ///
-    /// A connection that has failed is not used again, and neither are the others of its epoch: when Redis disappears
-    /// silently, they are dead too. The exception is a request with little time left: its timeout says nothing about
-    /// the other connections.
-    ///
-    /// `operation` is the name of the command in spans.
-    pub(super) fn run<T>(
-        &self,
-        operation: &'static str,
-        command: impl Fn(&mut Connection) -> RedisResult<T>,
-    ) -> Result<T, StoreError> {
-        let mut span = Span::client(|| {
-            let attributes = vec![
-                KeyValue::new("db.system.name", "redis"),
-                KeyValue::new("db.operation.name", operation),
-                KeyValue::new("server.address", self.0.host.clone()),
-            ];
-            (Cow::Borrowed(operation), attributes)
-        });
-        let begun = Instant::now();
-        let outcome = self.try_run(command);
-        metrics::redis::requested(outcome_of(&outcome), begun.elapsed());
-        let outcome = outcome.and_then(|response| Ok(response?));
-        if outcome.is_err() {
-            span.fail("unavailable");
-        }
-        outcome
-    }
-
-    /// The inner result is that of Redis.
-    fn try_run<T>(&self, command: impl Fn(&mut Connection) -> RedisResult<T>) -> Result<RedisResult<T>, StoreError> {
-        let attempt = || -> Result<RedisResult<T>, StoreError> {
-            let mut pooled = self.connection()?;
-            let left = time_budget::left_here(self.0.timeout);
-            if left.is_zero() {
-                return Err(StoreError::too_slow());
-            }
-            pooled.connection.set_read_timeout(Some(left))?;
-            pooled.connection.set_write_timeout(Some(left))?;
-            let outcome = command(&mut pooled.connection);
-            if let Err(error) = &outcome
-                && (error.is_io_error() || error.is_timeout() || error.is_connection_dropped())
-            {
-                if error.is_timeout() && left < self.0.fair_timeout {
-                    pooled.is_tainted = true;
-                } else {
-                    self.0.epoch.end(pooled.epoch);
-                }
-            }
-            Ok(outcome)
-        };
-        match attempt()? {
-            Err(error) if error.is_connection_dropped() => attempt(),
-            outcome => Ok(outcome),
-        }
-    }
-
-    fn connection(&self) -> Result<r2d2::PooledConnection<ConnectionManager>, StoreError> {
-        let left = time_budget::left_here(self.0.timeout);
-        if left.is_zero() {
-            return Err(StoreError::too_slow());
-        }
-        let Some(attempt) = self.0.breaker.attempt() else {
-            return Err(StoreError::skipped());
-        };
-        let connection = self.0.connections.get_timeout(left);
-        if connection.is_ok() {
-            attempt.succeed();
-        } else {
-            // While there are as many connections as allowed, all of them are in use, and Redis itself may be up.
-            let may_be_down = left >= self.0.fair_timeout && self.0.connections.state().connections < MAX_CONNECTIONS;
-            match self.0.last_error.take() {
-                Some(PoolFailure::NotConnected) => attempt.fail(),
-                Some(PoolFailure::Outdated) | None if may_be_down => attempt.fail(),
-                Some(PoolFailure::Outdated) | None => attempt.abandon(),
-            }
-        }
-        connection.map_err(StoreError::new)
+        Ok(self.redis.version(&self.key(kind, &name)).ok().flatten())
     }
 
     pub(super) fn key(&self, RecordKind(kind): RecordKind, name: &RecordName) -> String {
-        format!("{}:{kind}:{}", self.0.prefix, name.as_str())
+        self.redis.key(kind, name.as_str())
     }
 
     /// Seals a record for its own name, so that an attacker cannot replace another record with it.
     fn seal(&self, kind: RecordKind, name: &RecordName, plain: &[u8]) -> Result<Vec<u8>, StoreError> {
-        let sealed = self.0.keys.seal(&place(kind, name), plain);
+        let sealed = self.keys.seal(&place(kind, name), plain);
         sealed.ok_or_else(|| StoreError::new("a record cannot be sealed"))
     }
 
     fn open(&self, kind: RecordKind, name: &RecordName, sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
-        self.0.keys.open(&place(kind, name), sealed)
+        self.keys.open(&place(kind, name), sealed)
     }
 }
 
 fn place(RecordKind(kind): RecordKind, name: &RecordName) -> String {
     format!("{kind}:{}", name.as_str())
-}
-
-/// For the metrics.
-fn outcome_of<T>(outcome: &Result<RedisResult<T>, StoreError>) -> Outcome {
-    match outcome {
-        Ok(Ok(_)) => Outcome::Success,
-        Ok(Err(error)) if error.is_io_error() || error.is_timeout() || error.is_connection_dropped() => {
-            Outcome::Unreachable
-        }
-        Ok(Err(_)) => Outcome::Error,
-        Err(error) if error.is_skipped() => Outcome::Skipped,
-        Err(_) => Outcome::Unreachable,
-    }
-}
-
-/// A script for one key.
-pub(super) fn eval(script: &str, key: &str) -> Cmd {
-    let mut eval = cmd("EVAL");
-    eval.arg(script).arg(1).arg(key);
-    eval
-}
-
-pub(super) fn millis(duration: Duration) -> u64 {
-    // Redis rejects a lifetime of zero.
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).max(1)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::{
-        io::{Read as _, Write as _},
-        net::{TcpListener, TcpStream},
-        sync::atomic::{AtomicBool, AtomicUsize, Ordering},
-        thread,
-    };
-
-    use secrecy::SecretString;
-
-    use super::*;
-    use crate::{config::RedisUrl, web::storage::redis::connections::Epoch};
-
-    const KIND: RecordKind = RecordKind("test");
-    const LIFE: Duration = Duration::from_mins(1);
-
-    /// Answers `OK` to every command, or nothing while it is silent. Counts connections.
-    #[derive(Default)]
-    struct FakeRedis {
-        is_silent: AtomicBool,
-        connections: AtomicUsize,
-    }
-
-    impl FakeRedis {
-        fn start() -> (Arc<Self>, u16) {
-            let (redis, listener) = (Arc::<Self>::default(), TcpListener::bind("127.0.0.1:0").unwrap());
-            let (port, fake) = (listener.local_addr().unwrap().port(), Arc::clone(&redis));
-            thread::spawn(move || {
-                for stream in listener.incoming().flatten() {
-                    fake.connections.fetch_add(1, Ordering::SeqCst);
-                    let fake = Arc::clone(&fake);
-                    thread::spawn(move || fake.serve(stream));
-                }
-            });
-            (redis, port)
-        }
-
-        fn serve(&self, mut stream: TcpStream) {
-            let mut bytes = [0; 4096];
-            while let Ok(length @ 1..) = stream.read(&mut bytes) {
-                // Each command starts with the number of its parts.
-                let commands = bytes[..length]
-                    .windows(2)
-                    .filter(|pair| pair[0] == b'*' && pair[1].is_ascii_digit());
-                let answers = "+OK\r\n".repeat(commands.count());
-                if !self.is_silent.load(Ordering::SeqCst) && stream.write_all(answers.as_bytes()).is_err() {
-                    break;
-                }
-            }
-        }
-
-        fn connections(&self) -> usize {
-            self.connections.load(Ordering::SeqCst)
-        }
-    }
-
-    fn store(port: u16, timeout: Duration) -> RedisStore {
-        let url = Some(RedisUrl::of_test(&format!("redis://127.0.0.1:{port}")));
-        let settings = RedisSettings {
-            url,
-            password_file: None,
-            ca_file: None,
-            timeout,
-            key_prefix: "test".to_owned(),
-        };
-        RedisStore::from_settings(
-            &settings,
-            &KeyRing::new(&[SecretString::from("a key of 32 bytes or more, for this")]),
-        )
-        .unwrap()
-        .unwrap()
-    }
-
-    fn put(store: &RedisStore) -> Result<(), StoreError> {
-        store.put(KIND, &RecordName::hash("a record"), b"", LIFE)
-    }
-
-    #[test]
-    fn a_request_that_has_used_up_its_time_closes_no_connection_of_others() {
-        let (redis, port) = FakeRedis::start();
-        let store = store(port, Duration::from_secs(20));
-        put(&store).unwrap();
-        let epoch = || store.0.epoch.get();
-        let (before, made) = (epoch(), redis.connections());
-        // No time is left: no command is sent.
-        assert!(time_budget::until(Instant::now(), || put(&store)).is_err());
-        put(&store).unwrap();
-        assert_eq!((epoch(), redis.connections()), (before, made));
-        // Little is left, and Redis is slower than that.
-        redis.is_silent.store(true, Ordering::SeqCst);
-        let soon = Instant::now() + Duration::from_millis(500);
-        assert!(time_budget::until(soon, || put(&store)).is_err());
-        redis.is_silent.store(false, Ordering::SeqCst);
-        assert_eq!(epoch(), before, "the other connections remain usable");
-        put(&store).unwrap();
-        assert_eq!(
-            redis.connections(),
-            made + 1,
-            "no other command reads the late response"
-        );
-    }
-
-    #[test]
-    fn a_redis_that_does_not_answer_within_a_fair_time_is_down() {
-        let (redis, port) = FakeRedis::start();
-        let store = store(port, Duration::from_secs(2));
-        put(&store).unwrap();
-        redis.is_silent.store(true, Ordering::SeqCst);
-        assert!(put(&store).is_err());
-        assert_eq!(store.0.epoch.get(), Epoch(1));
-        // New connections are not answered either.
-        assert!(put(&store).is_err());
-        assert!(store.0.breaker.attempt().is_none());
-    }
-
-    #[test]
-    fn a_redis_that_refuses_connections_is_down_however_little_time_is_left() {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let store = store(port, Duration::from_secs(20));
-        assert!(time_budget::until(Instant::now() + Duration::from_secs(2), || put(&store)).is_err());
-        assert!(store.0.breaker.attempt().is_none());
-    }
 }
