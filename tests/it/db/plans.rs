@@ -307,7 +307,7 @@ fn no_statement_of_a_route_reads_a_table_from_end_to_end() {
         post_list::skip(c, &by_key, 1000).expect("the same, later");
         post_list::by_ids(c, &[3, 2, 1], up_to(20)).expect("the posts of a search");
         users::by_key(c, key(3)).expect("the profile");
-        users::rename(c, 1, "Ann", at).expect("a new name");
+        users::rename(c, 1, "Ann", Utc::now()).expect("a new name");
         users::record_name_token(c, 1, 1).expect("its token");
         users::record_name_token(c, 1, 2).expect("a later one");
         users::name_issued_at(c, 1).expect("its time");
