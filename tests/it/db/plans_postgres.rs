@@ -18,6 +18,7 @@ const POSTS: &str = "
     INSERT INTO users (tid, oid, display_name, created_at_micros, updated_at_micros)
     SELECT '99999999-2222-4333-8444-555555555555', '00000000-0000-4000-8000-' || lpad(n::text, 12, '0'), 'User ' || n, 1, 1
     FROM generate_series(1, 5000) AS n;
+    INSERT INTO name_tokens (user_id, issued_at) SELECT id, 1 FROM users;
     INSERT INTO blog_posts (title, content, author_id, created_at_micros, updated_at_micros)
     SELECT 'Title ' || n, 'Word' || n % 1000 || ' text', (SELECT min(id) FROM users) + CASE WHEN n % 5 = 0 THEN 0 ELSE n % 50 END,
            1700000000000000 + n, 1700000000000000 + n
