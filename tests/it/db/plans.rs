@@ -324,7 +324,9 @@ fn no_statement_of_a_route_reads_a_table_from_end_to_end() {
         for step in plan.split("; ") {
             let reads_all =
                 step.starts_with("SCAN ") && !step.starts_with("SCAN n VIRTUAL TABLE") && step != "SCAN post_counts";
-            assert!(!reads_all && !step.contains("TEMP B-TREE"), "{statement}\n{plan}");
+            // The posts of a search are sorted by their place on the page.
+            let sorts = step.contains("TEMP B-TREE") && !statement.contains("json_each");
+            assert!(!reads_all && !sorts, "{statement}\n{plan}");
         }
     }
 }
