@@ -9,6 +9,7 @@ mod mixed_versions;
 mod opening;
 mod outages;
 mod plans;
+mod plans_postgres;
 mod pooler;
 mod rules;
 mod search;
