@@ -39,6 +39,7 @@ pub mod metrics;
 pub mod pebble;
 pub mod pgbouncer;
 pub mod pki;
+pub mod postgres_cluster;
 pub mod raw_http;
 pub mod redis;
 pub mod role;
