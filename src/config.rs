@@ -67,7 +67,7 @@ pub use origin::{OriginError, parse_origin};
 pub use password::{IdentitySettings, PasswordOrigin};
 pub use quote::{is_path, quotable, quotable_path, quotable_secret_path};
 pub use redact::HIDDEN;
-pub use redis::{RedisSettings, RedisUrl};
+pub use redis::{RedisMode, RedisSettings, RedisUrl};
 pub use required::{RequiredSetting, Role};
 pub use secret_file::{MAX_PASSWORD_BYTES, password_in_file, password_in_text};
 pub use secret_text::{SecretKind, secret_kind};

@@ -11,6 +11,8 @@ mod circuit_breaker;
 mod client;
 mod connections;
 mod error;
+mod sentinel;
+mod servers;
 pub mod time_budget;
 
 pub use self::{

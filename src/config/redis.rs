@@ -1,30 +1,66 @@
-//! `[redis]`: what replicas of the web site share. Its URL may contain a password, which is never shown.
+//! `[redis]`: what replicas of the web site share. Its addresses may contain a password, which is never shown.
+
+mod url;
 
 use std::{fmt, path::PathBuf, time::Duration};
 
-use figment::value::Value;
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use secrecy::{ExposeSecret as _, SecretString};
-use serde_json::{Value as Json, json};
-use url::Url;
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
 
+pub use self::url::RedisUrl;
 use super::{
     loader::Loader,
-    redact::without_password,
-    rules::{seconds, text},
-    secret_file::{read_password, secret_file},
+    rules::{optional, seconds, text},
+    secret_file::{read_password, secret_file, warn_of_path},
     section::section,
-    value::{self, SettingValue},
+    value::choices,
 };
-use crate::loopback::is_loopback;
+
+/// How the servers of Redis work together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RedisMode {
+    /// One address: one server, or a service that hides its servers.
+    #[default]
+    Single,
+    /// Sentinels know which server is the primary.
+    Sentinel,
+    /// Redis Cluster: each node has a part of the keys.
+    Cluster,
+}
+
+choices!(RedisMode => "single, sentinel or cluster");
 
 section! {
-    /// What replicas of the web site share: sessions and tokens, encrypted. See [replicas.md](replicas.md).
+    /// What replicas of the web site share: sessions and tokens, encrypted. See [redis.md](redis.md).
     #[derive(Clone)]
     pub struct RedisSettings = "redis" {
-        /// `redis://HOST`, or `rediss://HOST` over TLS, with user, password, port and database number if needed. If it is not
-        /// set, sessions are in the memory of the site. A password in it is secret.
+        /// `redis://HOST`, or `rediss://HOST` over TLS, with user, password, port and database number if needed. If neither it
+        /// nor `redis.urls` is set, sessions are in the memory of the site. A password in it is secret.
         pub url: Option<RedisUrl> = None;
+
+        /// Several addresses instead of `redis.url`: nodes of a cluster, or Sentinels. Any of them is enough to find the others.
+        /// User, password, database number and scheme are those of Redis, and the same in each. A password in them is secret.
+        pub urls: Vec<RedisUrl> = Vec::new();
+
+        /// `single` for one address, `sentinel` if the addresses are those of Sentinels, which know the primary, or `cluster`
+        /// for Redis Cluster.
+        pub mode: RedisMode = RedisMode::Single;
+
+        /// Name that the Sentinels have for the primary, such as `mymaster`.
+        pub sentinel_master: Option<String> = None, optional(
+            "1 to 64 letters, digits, hyphens, underscores and dots",
+            |name: &str| is_name(name, b"-_."),
+        );
+
+        /// User at the Sentinels, if they require one.
+        pub sentinel_user: Option<String> = None;
+
+        /// Password of the Sentinels, if they require one. Secret.
+        pub sentinel_password: Option<SecretString> = None;
+
+        /// File with the password of the Sentinels, instead of `redis.sentinel_password`.
+        pub sentinel_password_file: Option<PathBuf> = None, secret_file;
 
         /// File with the password, instead of a password in `redis.url`. A line break at the end of the file is ignored.
         pub password_file: Option<PathBuf> = None, secret_file;
@@ -39,199 +75,145 @@ section! {
         /// Prefix of the names of all keys.
         pub key_prefix: String = "blogctl".to_owned(), text(
             "1 to 64 letters, digits, hyphens, underscores, dots and colons",
-            key_prefix,
+            |prefix| is_name(prefix, b"-_.:"),
         );
     }
 }
 
 impl RedisSettings {
-    /// Reads the section, and puts the password of the file into the URL.
+    /// The addresses: those of `redis.urls`, else `redis.url`. Empty if sessions are in memory.
+    pub fn addresses(&self) -> &[RedisUrl] {
+        if self.urls.is_empty() {
+            self.url.as_slice()
+        } else {
+            &self.urls
+        }
+    }
+
+    /// Reads the section, checks the settings that depend on each other, and puts the password of the file into the
+    /// addresses.
     pub(super) fn load(loader: &mut Loader) -> Self {
-        const FILE: &str = "redis.password_file";
         let mut settings = Self::read(loader);
-        let Some(path) = &settings.password_file else {
-            return settings;
+        settings.check_addresses(loader);
+        settings.load_sentinel(loader);
+        settings.load_password(loader);
+        settings
+    }
+
+    fn check_addresses(&self, loader: &mut Loader) {
+        if self.url.is_some() && !self.urls.is_empty() {
+            loader.reject_both("redis.url", "redis.urls");
+            return;
+        }
+        let Some(first) = self.addresses().first() else {
+            if self.mode != RedisMode::Single {
+                loader.reject(
+                    "redis.mode",
+                    "is set, but redis.urls is not",
+                    "set redis.urls, or remove this setting",
+                );
+            }
+            return;
         };
-        let Some(url) = &settings.url else {
+        if self.urls.iter().any(|url| url.shared_part() != first.shared_part()) {
+            loader.reject(
+                "redis.urls",
+                "has addresses with different schemes, users, passwords or database numbers",
+                "write all addresses with the same ones: they are those of Redis, not of one server",
+            );
+        }
+        match self.mode {
+            RedisMode::Single if self.urls.len() > 1 => loader.reject(
+                "redis.urls",
+                "has several addresses, but redis.mode is single",
+                "set redis.mode to cluster or sentinel, or set redis.url to the one address to use",
+            ),
+            RedisMode::Cluster if first.shared_part().is_some_and(|part| !part.is_database_zero()) => loader.reject(
+                "redis.mode",
+                "is cluster, but the addresses have a database number",
+                "remove the number: a cluster has only database 0. redis.key_prefix separates applications",
+            ),
+            RedisMode::Single | RedisMode::Cluster | RedisMode::Sentinel => {}
+        }
+    }
+
+    fn load_sentinel(&mut self, loader: &mut Loader) {
+        const PASSWORD: &str = "redis.sentinel_password";
+        const FILE: &str = "redis.sentinel_password_file";
+        if self.mode == RedisMode::Sentinel && self.sentinel_master.is_none() {
+            loader.require(
+                "redis.sentinel_master",
+                &[],
+                "the name that the Sentinels have for the primary",
+            );
+        }
+        for (setting, is_set) in [
+            ("redis.sentinel_master", self.sentinel_master.is_some()),
+            ("redis.sentinel_user", self.sentinel_user.is_some()),
+            (PASSWORD, self.sentinel_password.is_some()),
+            (FILE, self.sentinel_password_file.is_some()),
+        ] {
+            if is_set && self.mode != RedisMode::Sentinel {
+                loader.reject(
+                    setting,
+                    "is set, but redis.mode is not sentinel",
+                    "set redis.mode to sentinel, or remove this setting",
+                );
+            }
+        }
+        warn_of_path(loader, PASSWORD, FILE, self.sentinel_password.as_ref());
+        let Some(path) = &self.sentinel_password_file else {
+            return;
+        };
+        if self.sentinel_password.is_some() {
+            loader.reject_both(PASSWORD, FILE);
+        } else if let Some(password) = read_password(loader, FILE, path) {
+            self.sentinel_password = Some(SecretString::from(password.as_str()));
+        }
+    }
+
+    fn load_password(&mut self, loader: &mut Loader) {
+        const FILE: &str = "redis.password_file";
+        let Some(path) = &self.password_file else { return };
+        if self.addresses().is_empty() {
             loader.reject(
                 FILE,
                 "is set, but redis.url is not",
                 "set redis.url, or remove this setting",
             );
-            return settings;
-        };
-        let Some(password) = read_password(loader, FILE, path) else {
-            return settings;
-        };
-        match url.with_password(&password) {
-            Some(url) => settings.url = Some(url),
-            None => loader.reject(
-                FILE,
-                "is set, but redis.url contains a password, too",
-                "remove the password from redis.url, or this setting",
-            ),
+            return;
         }
-        settings
+        let Some(password) = read_password(loader, FILE, path) else {
+            return;
+        };
+        for url in self.url.iter_mut().chain(&mut self.urls) {
+            match url.with_password(&password) {
+                Some(with_password) => *url = with_password,
+                None => {
+                    loader.reject(
+                        FILE,
+                        "is set, but redis.url contains a password, too",
+                        "remove the password from redis.url, or this setting",
+                    );
+                    return;
+                }
+            }
+        }
     }
 }
 
-fn key_prefix(prefix: &str) -> bool {
-    (1..=64).contains(&prefix.len())
-        && prefix
+fn is_name(name: &str, punctuation: &[u8]) -> bool {
+    (1..=64).contains(&name.len())
+        && name
             .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte))
-}
-
-/// Address of Redis. `Debug` and `Display` hide the password.
-#[derive(Clone)]
-pub struct RedisUrl(SecretString);
-
-impl RedisUrl {
-    /// The address of a test's server.
-    #[cfg(test)]
-    pub fn of_test(address: &str) -> Self {
-        Self(SecretString::from(address))
-    }
-
-    /// The address with the password.
-    pub fn expose(&self) -> &str {
-        self.0.expose_secret()
-    }
-
-    /// The host, without user, password and port.
-    pub fn host(&self) -> String {
-        Url::parse(self.expose())
-            .ok()
-            .and_then(|url| url.host_str().map(str::to_owned))
-            .unwrap_or_default()
-    }
-
-    /// The address with a password; `None` if it has one already.
-    fn with_password(&self, password: &str) -> Option<Self> {
-        let mut url = Url::parse(self.expose()).ok().filter(|url| url.password().is_none())?;
-        // `set_password` leaves a percent sign as it is.
-        let encoded = utf8_percent_encode(password, NON_ALPHANUMERIC).to_string();
-        url.set_password(Some(&encoded)).ok()?;
-        Some(Self(SecretString::from(String::from(url))))
-    }
-
-    /// Whether the connection uses TLS or stays on this machine.
-    pub fn is_private(&self) -> bool {
-        Url::parse(self.expose()).is_ok_and(|url| url.scheme() == "rediss" || is_loopback(&url))
-    }
-}
-
-impl fmt::Display for RedisUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&without_password(self.expose()))
-    }
-}
-
-impl fmt::Debug for RedisUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
+            .all(|byte| byte.is_ascii_alphanumeric() || punctuation.contains(&byte))
 }
 
 impl fmt::Debug for RedisSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisSettings")
-            .field("url", &self.url)
+            .field("mode", &self.mode)
+            .field("addresses", &self.addresses())
             .finish_non_exhaustive()
-    }
-}
-
-impl SettingValue for RedisUrl {
-    const EXPECTED: &'static str = "redis://HOST or rediss://HOST, such as rediss://:PASSWORD@cache.example.com:6380/0";
-
-    fn read(given: &Value) -> Result<Self, String> {
-        let address = value::text(given)?.trim();
-        // The parser's error could repeat a part of the password.
-        let url = Url::parse(address).map_err(|_| String::new())?;
-        let is_database = url.path().trim_matches('/').bytes().all(|byte| byte.is_ascii_digit());
-        let is_valid = matches!(url.scheme(), "redis" | "rediss")
-            && url.has_host()
-            && is_database
-            && url.query().is_none()
-            && url.fragment().is_none();
-        if is_valid {
-            Ok(Self(SecretString::from(address)))
-        } else {
-            Err(String::new())
-        }
-    }
-    fn show(&self) -> Json {
-        json!(self.to_string())
-    }
-    fn quote(value: &Value) -> String {
-        value.as_str().map_or_else(
-            || "is not text".to_owned(),
-            |text| format!("is {:?}", without_password(text)),
-        )
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(text: &str) -> Result<RedisUrl, String> {
-        RedisUrl::read(&Value::from(text))
-    }
-
-    #[test]
-    fn an_address_is_taken_and_its_password_never_shown() {
-        for good in [
-            "redis://localhost",
-            "redis://127.0.0.1:6379/3",
-            "rediss://user:hunter2@cache.example:6380",
-        ] {
-            let url = read(good).unwrap();
-            assert_eq!(url.expose(), good);
-            let shown = format!("{url} {url:?} {}", url.show());
-            assert!(!shown.contains("hunter2"), "{shown}");
-        }
-        for bad in [
-            "",
-            "localhost",
-            "http://localhost",
-            "redis://",
-            "redis://h/name",
-            "redis://h?x=1",
-            "rediss:h",
-        ] {
-            assert!(read(bad).is_err(), "{bad}");
-        }
-        let quoted = RedisUrl::quote(&Value::from("redis://:hunter2@h/name"));
-        assert!(!quoted.contains("hunter2"), "{quoted}");
-    }
-
-    #[test]
-    fn a_password_is_added_in_encoded_form() {
-        for (url, password, expected) in [
-            (
-                "redis://cache:6379/3",
-                "p/w@:#%41 x",
-                "redis://:p%2Fw%40%3A%23%2541%20x@cache:6379/3",
-            ),
-            ("rediss://app@cache", "p", "rediss://app:p@cache"),
-        ] {
-            assert_eq!(read(url).unwrap().with_password(password).unwrap().expose(), expected);
-        }
-        assert!(read("redis://:a@cache").unwrap().with_password("b").is_none());
-    }
-
-    #[test]
-    fn what_others_on_the_way_could_read_is_told_apart() {
-        for (url, is_private) in [
-            ("redis://localhost", true),
-            ("redis://127.0.0.1:1", true),
-            ("redis://[::1]", true),
-            ("rediss://cache.example", true),
-            ("redis://cache.example", false),
-            ("redis://localhost.example", false),
-        ] {
-            assert_eq!(read(url).unwrap().is_private(), is_private, "{url}");
-        }
     }
 }

@@ -13,19 +13,21 @@ use tokio::time::timeout;
 
 use super::{
     circuit_breaker::CircuitBreaker,
-    connections::{ConnectionManager, CurrentEpoch, LastError, Pool, PoolFailure},
+    connections::{ConnectionManager, CurrentEpoch, LastError, Pool, PoolFailure, is_read_only},
     error::{RedisFailure, RedisSetupError},
     time_budget,
 };
 use crate::{
     blocking_pool::BlockingPool,
-    config::{RedisSettings, RedisUrl},
+    config::{RedisMode, RedisSettings, RedisUrl},
     metrics::{self, Observation, redis::Outcome},
     trace::Span,
 };
 
 /// Most connections at once. A connection is in use for the time of one command.
 const MAX_CONNECTIONS: u32 = 24;
+/// The same for a cluster, where a connection has a socket to each node.
+const MAX_CLUSTER_CONNECTIONS: u32 = 8;
 /// Threads for requests that wait for Redis. Token refreshes have separate threads.
 const THREADS: usize = 16;
 
@@ -73,7 +75,11 @@ impl RedisClient {
                 .build_unchecked(manager);
             Ok(Some(pool))
         };
-        let connections = pool(MAX_CONNECTIONS, &last_error)?;
+        let max_connections = match settings.mode {
+            RedisMode::Single | RedisMode::Sentinel => MAX_CONNECTIONS,
+            RedisMode::Cluster => MAX_CLUSTER_CONNECTIONS,
+        };
+        let connections = pool(max_connections, &last_error)?;
         let (Some(connections), Some(probe_connection)) = (connections, pool(1, &LastError::default())?) else {
             return Ok(None);
         };
@@ -100,7 +106,7 @@ impl RedisClient {
             timeout: settings.timeout,
             fair_timeout: settings.timeout / 4,
             prefix: settings.key_prefix.clone(),
-            host: settings.url.as_ref().map(RedisUrl::host).unwrap_or_default(),
+            host: settings.addresses().first().map(RedisUrl::host).unwrap_or_default(),
             _observation: observation,
         }))))
     }
@@ -139,7 +145,7 @@ impl RedisClient {
             let mut pooled = self.0.probe_connection.get().map_err(RedisFailure::new)?;
             let mut set = cmd("SET");
             set.arg(&key).arg("").arg("PX").arg(millis(LIFETIME));
-            match set.exec(&mut pooled.connection) {
+            match set.exec(pooled.connection.commands()) {
                 Err(error) if error.code() != Some("OOM") => Err(error.into()),
                 _ => Ok(()),
             }
@@ -172,7 +178,7 @@ impl RedisClient {
     ///
     /// A connection that has failed is not used again, and neither are the others of its epoch: when Redis disappears
     /// silently, they are dead too. The exception is a request with little time left: its timeout says nothing about
-    /// the other connections.
+    /// the other connections. A server that has become a replica counts as failed, too.
     ///
     /// `operation` is the name of the command in spans.
     ///
@@ -212,22 +218,15 @@ impl RedisClient {
             if left.is_zero() {
                 return Err(RedisFailure::too_slow());
             }
-            pooled.connection.set_read_timeout(Some(left))?;
-            pooled.connection.set_write_timeout(Some(left))?;
-            let outcome = command(&mut pooled.connection);
-            if let Err(error) = &outcome
-                && (error.is_io_error() || error.is_timeout() || error.is_connection_dropped())
-            {
-                if error.is_timeout() && left < self.0.fair_timeout {
-                    pooled.is_tainted = true;
-                } else {
-                    self.0.epoch.end(pooled.epoch);
-                }
+            pooled.connection.set_timeout(left)?;
+            let outcome = command(pooled.connection.commands());
+            if let Err(error) = &outcome {
+                pooled.failed(error, &self.0.epoch, left, self.0.fair_timeout);
             }
             Ok(outcome)
         };
         match attempt()? {
-            Err(error) if error.is_connection_dropped() => attempt(),
+            Err(error) if error.is_connection_dropped() || is_read_only(&error) => attempt(),
             outcome => Ok(outcome),
         }
     }
@@ -245,7 +244,8 @@ impl RedisClient {
             attempt.succeed();
         } else {
             // While there are as many connections as allowed, all of them are in use, and Redis itself may be up.
-            let may_be_down = left >= self.0.fair_timeout && self.0.connections.state().connections < MAX_CONNECTIONS;
+            let may_be_down =
+                left >= self.0.fair_timeout && self.0.connections.state().connections < self.0.connections.max_size();
             match self.0.last_error.take() {
                 Some(PoolFailure::NotConnected) => attempt.fail(),
                 Some(PoolFailure::Outdated) | None if may_be_down => attempt.fail(),
@@ -343,10 +343,9 @@ mod tests {
         let url = Some(RedisUrl::of_test(&format!("redis://127.0.0.1:{port}")));
         let settings = RedisSettings {
             url,
-            password_file: None,
-            ca_file: None,
             timeout,
             key_prefix: "test".to_owned(),
+            ..RedisSettings::default()
         };
         RedisClient::from_settings(&settings).unwrap().unwrap()
     }

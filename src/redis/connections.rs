@@ -1,27 +1,31 @@
 //! Connections to Redis, and what the last failed attempt to get one says about Redis.
 
 use std::{
-    fs,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
-use redis::{Client, Connection, ConnectionLike as _, ErrorKind, RedisError, RedisResult, TlsCertificates};
+use redis::{ErrorKind, RedisError, RedisResult};
 
-use super::error::RedisSetupError;
+use super::{
+    error::RedisSetupError,
+    servers::{Connection, Servers},
+};
 use crate::config::RedisSettings;
+
+/// A connection that is younger than this has found the current servers of a cluster.
+const FAILOVER_PAUSE: Duration = Duration::from_millis(500);
 
 /// A pool of connections.
 pub(super) type Pool = r2d2::Pool<ConnectionManager>;
 
 /// Creates and checks connections for the pool.
 pub(super) struct ConnectionManager {
-    client: Client,
-    timeout: Duration,
+    servers: Servers,
     epoch: CurrentEpoch,
     last_error: LastError,
 }
@@ -30,6 +34,7 @@ pub(super) struct ConnectionManager {
 pub(super) struct PooledConnection {
     pub(super) connection: Connection,
     pub(super) epoch: Epoch,
+    made_at: Instant,
     /// Whether a late response to an earlier command may still arrive: the connection must not be used again.
     pub(super) is_tainted: bool,
 }
@@ -87,43 +92,47 @@ impl ConnectionManager {
         epoch: &CurrentEpoch,
         last_error: &LastError,
     ) -> Result<Option<Self>, RedisSetupError> {
-        let Some(url) = &settings.url else { return Ok(None) };
-        let client = match &settings.ca_file {
-            None => Client::open(url.expose()),
-            Some(path) => {
-                let pem = fs::read(path).map_err(|reason| RedisSetupError::CaFile {
-                    path: path.clone(),
-                    reason,
-                })?;
-                Client::build_with_tls(
-                    url.expose(),
-                    TlsCertificates {
-                        client_tls: None,
-                        root_cert: Some(pem),
-                    },
-                )
-            }
-        };
-        let client = client.map_err(RedisSetupError::Client)?;
-        Ok(Some(Self {
-            client,
-            timeout: settings.timeout,
+        Ok(Servers::from_settings(settings)?.map(|servers| Self {
+            servers,
             epoch: epoch.clone(),
             last_error: last_error.clone(),
         }))
     }
 
     fn try_connect(&self) -> RedisResult<PooledConnection> {
+        // Before the connection is made: it is outdated if another one fails meanwhile.
         let epoch = self.epoch.get();
-        let connection = self.client.get_connection_with_timeout(self.timeout)?;
-        connection.set_read_timeout(Some(self.timeout))?;
-        connection.set_write_timeout(Some(self.timeout))?;
         Ok(PooledConnection {
-            connection,
+            connection: self.servers.connect()?,
             epoch,
+            made_at: Instant::now(),
             is_tainted: false,
         })
     }
+}
+
+impl PooledConnection {
+    /// What to do after a command that failed with `error`, and had `left` to complete.
+    pub(super) fn failed(&mut self, error: &RedisError, epoch: &CurrentEpoch, left: Duration, fair: Duration) {
+        let is_lost = error.is_io_error() || error.is_timeout() || error.is_connection_dropped();
+        if !is_lost && !is_read_only(error) {
+            return;
+        }
+        let is_unfair = error.is_timeout() && left < fair;
+        // A new connection has found the servers that there are now, so the others need not look again: while a cluster
+        // or a Sentinel has not chosen another primary, every command fails.
+        let is_current = self.made_at.elapsed() < FAILOVER_PAUSE && (self.connection.is_cluster() || !is_lost);
+        self.is_tainted = true;
+        if !is_unfair && !is_current {
+            epoch.end(self.epoch);
+        }
+    }
+}
+
+/// Whether the server is a replica, and has not run the command: the primary is another server now.
+pub(super) fn is_read_only(error: &RedisError) -> bool {
+    // Before Redis 7, a script's error has the code ERR, and the cause in its text.
+    error.code() == Some("READONLY") || error.detail().is_some_and(|detail| detail.contains("READONLY"))
 }
 
 impl r2d2::ManageConnection for ConnectionManager {

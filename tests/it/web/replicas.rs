@@ -1,5 +1,6 @@
 //! Sessions in Redis: two replicas are one site, a restart ends no session, and Redis is not trusted.
 
+mod redis_failover;
 mod redis_outages;
 mod redis_secrets;
 

@@ -136,10 +136,10 @@ fn sessions(context: &DoctorContext) -> Vec<CheckResult> {
             "lower client.session_max_hours and client.session_idle_minutes",
         ));
     }
-    if context.settings.redis.url.is_none() {
+    if context.settings.redis.addresses().is_empty() {
         results.push(CheckResult::warning(
             "sessions are in memory: only one replica, and a restart signs all users out",
-            "redis.url, if more than one replica runs",
+            "redis.url or redis.urls, if more than one replica runs",
             "set redis.url to a rediss:// URL",
         ));
     }

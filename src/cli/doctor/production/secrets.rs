@@ -12,6 +12,7 @@ const SECRETS: &[(&str, &str)] = &[
     ("client.key_base64", "client.key_path"),
     ("server.tls.key_passphrase", "server.tls.key_passphrase_file"),
     ("telemetry.headers", "telemetry.headers_file"),
+    ("redis.sentinel_password", "redis.sentinel_password_file"),
 ];
 
 /// Permission bits of users who are neither owner nor group.
@@ -34,13 +35,13 @@ fn secrets(context: &DoctorContext) -> Vec<CheckResult> {
         let has_password = match entry.name {
             // Parameters are hidden, too, whether or not they are secret.
             "database.url" => shows_password(entry) || is_password_in_parameters(context),
-            "redis.url" => shows_password(entry),
+            "redis.url" | "redis.urls" => shows_password(entry),
             _ => false,
         };
         if better.is_none() && !has_password {
             continue;
         }
-        let better = better.unwrap_or(if entry.name == "redis.url" {
+        let better = better.unwrap_or(if entry.name.starts_with("redis.") {
             "redis.password_file"
         } else {
             "database.password_file"
@@ -80,7 +81,7 @@ fn is_password_in_parameters(context: &DoctorContext) -> bool {
 /// Whether the value, as it is shown, hides a password before the host.
 fn shows_password(entry: &Entry) -> bool {
     let hidden = format!(":{HIDDEN}@");
-    entry.value.as_str().is_some_and(|shown| shown.contains(&hidden))
+    entry.value.to_string().contains(&hidden)
 }
 
 fn files(context: &DoctorContext) -> Vec<CheckResult> {
@@ -101,7 +102,9 @@ fn files(context: &DoctorContext) -> Vec<CheckResult> {
             }
         }
         paths.extend(client.cookie_key_file.as_deref());
-        paths.extend(context.settings.redis.password_file.as_deref());
+        let redis = &context.settings.redis;
+        let redis_files = [&redis.password_file, &redis.sentinel_password_file];
+        paths.extend(redis_files.into_iter().filter_map(Option::as_deref));
     }
     if context.api {
         paths.extend(context.settings.database.password_file.as_deref());
