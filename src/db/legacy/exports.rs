@@ -10,7 +10,7 @@ use std::{
     rc::Rc,
 };
 
-use csv::{ByteRecord, ReaderBuilder};
+use csv::{ByteRecord, ReaderBuilder, Terminator};
 use serde_json::{Map, Value};
 
 use super::{Encoding, LegacyPost, LegacyText, LegacyUser};
@@ -176,7 +176,11 @@ impl Export {
             inner: file,
             left: Rc::clone(&left),
         };
-        let mut reader = ReaderBuilder::new().flexible(true).from_reader(limited);
+        // The default, CRLF as well as LF, counts the lines of CRLF one short.
+        let mut reader = ReaderBuilder::new()
+            .flexible(true)
+            .terminator(Terminator::Any(b'\n'))
+            .from_reader(limited);
         let names = reader
             .byte_headers()
             .map_err(|reason| unreadable(&self.path, reason))?
@@ -199,8 +203,16 @@ impl Export {
                 return Ok(());
             }
             let line = record.position().map_or(line, csv::Position::line);
+            if record.len() == 1 && record.get(0) == Some(b"\r") {
+                continue;
+            }
+            let last = record.len().saturating_sub(1);
             each(if record.len() == names.len() {
-                let value = |position: &usize| record.get(*position).map(<[u8]>::to_vec);
+                let value = |position: &usize| {
+                    let field = record.get(*position)?;
+                    let is_last = *position == last;
+                    Some(field.strip_suffix(b"\r").filter(|_| is_last).unwrap_or(field).to_vec())
+                };
                 Ok(Row {
                     line,
                     values: positions.iter().map(value).collect(),
