@@ -9,13 +9,18 @@ use std::sync::Arc;
 
 use crate::config::DatabaseSettings;
 
+mod author;
+pub mod backup;
 mod blocking;
+pub mod check;
 mod column_types;
 mod connection;
+pub mod copy;
 mod deadline;
 mod error;
 mod failure;
 pub mod idempotency;
+pub mod ids;
 mod lane;
 pub mod legacy;
 pub mod migrate;
@@ -26,6 +31,7 @@ pub mod posts;
 pub mod schema;
 mod span;
 mod sqlite;
+mod unfinished_copy;
 mod url;
 pub mod users;
 mod work;
@@ -37,7 +43,7 @@ pub use deadline::within;
 pub use error::DbError;
 pub use post_list::DataVersion;
 pub use url::DatabaseUrl;
-pub use work::{AfterCommit, Work, WorkError, WorkValue};
+pub use work::{AfterCommit, Work, WorkError, WorkValue, WriteStatement};
 
 use self::{
     connection::{POSTGRES, SQLITE},
@@ -84,6 +90,11 @@ impl Database {
     /// The address. Its `Display` shows no password.
     pub fn url(&self) -> &DatabaseUrl {
         &self.opened.url
+    }
+
+    /// Whether each statement takes a round trip to a server, so that fewer statements are worth more than simpler ones.
+    pub fn is_remote(&self) -> bool {
+        matches!(self.opened.engine, Engine::Postgres(_))
     }
 
     /// Runs a trivial query, for the readiness probe.
@@ -172,6 +183,33 @@ impl Database {
         match &self.opened.engine {
             Engine::Sqlite(sqlite) => span::unit("write", SQLITE, sqlite.write(work, after_commit)).await,
             Engine::Postgres(postgres) => span::unit("write", POSTGRES, postgres.write(work, after_commit)).await,
+        }
+    }
+
+    /// Runs a read, and then one statement that writes, with what was read. SQLite runs both in one transaction; on
+    /// PostgreSQL there is none, so other writers may change in between what was read: the statement must check for it.
+    /// Both may run again as those of [`Self::write`], and `after_commit` is called as in [`Self::write_then`].
+    ///
+    /// # Errors
+    /// The work's own, or the database's when the statement is not committed, or may not be.
+    pub async fn read_then_write<R, T: WorkValue, E: WorkError>(
+        &self,
+        read: impl Work<R, E>,
+        statement: impl WriteStatement<R, T, E>,
+        after_commit: impl AfterCommit<T>,
+    ) -> Result<T, E> {
+        match &self.opened.engine {
+            Engine::Sqlite(sqlite) => {
+                let both = move |connection: &mut Connection<'_>| {
+                    let found = read(connection)?;
+                    statement(connection, found)
+                };
+                span::unit("write", SQLITE, sqlite.write(both, after_commit)).await
+            }
+            Engine::Postgres(postgres) => {
+                let write = postgres.read_then_write(read, statement, after_commit);
+                span::unit("write", POSTGRES, write).await
+            }
         }
     }
 

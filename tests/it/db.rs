@@ -3,10 +3,13 @@
 mod after_commit;
 mod idempotency;
 mod lists;
+mod migration_runs;
 mod migrations;
+mod mixed_versions;
 mod opening;
 mod outages;
 mod plans;
+mod plans_postgres;
 mod pooler;
 mod rules;
 mod search;
