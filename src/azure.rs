@@ -8,11 +8,9 @@
 mod challenge;
 mod cli;
 mod error;
-mod failure_cache;
 mod key_vault;
 mod managed_identity;
 mod retry;
-mod token_cache;
 mod token_source;
 mod workload_identity;
 
@@ -21,3 +19,4 @@ pub use key_vault::{KeyVault, VaultCertificate, VaultSecret};
 pub use retry::RetryBudget;
 pub use token_source::{Azure, TokenSource};
 pub use workload_identity::FederatedTokenFile;
+pub(crate) use workload_identity::unverified_claims;

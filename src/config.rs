@@ -23,6 +23,7 @@ mod loader;
 mod log;
 mod metrics;
 mod origin;
+mod password;
 mod quote;
 mod redact;
 mod redis;
@@ -63,10 +64,12 @@ pub use loader::Entry;
 pub use log::{LogFormat, LogSettings};
 pub use metrics::MetricsSettings;
 pub use origin::{OriginError, parse_origin};
+pub use password::{IdentitySettings, PasswordOrigin};
 pub use quote::{is_path, quotable, quotable_path, quotable_secret_path};
 pub use redact::HIDDEN;
 pub use redis::{RedisMode, RedisSettings, RedisUrl};
 pub use required::{RequiredSetting, Role};
+pub use secret_file::{MAX_PASSWORD_BYTES, password_in_file, password_in_text};
 pub use secret_text::{SecretKind, secret_kind};
 pub use section::{Declaration, Section};
 pub use server::ServerSettings;
@@ -76,6 +79,8 @@ pub use telemetry::{Compression, OtlpHeaders, Ratio, TelemetrySettings};
 pub use text_file::text_in;
 pub use trusted_proxy::TrustedProxy;
 pub use validate::{A_REDIRECT_PATH, redirect_path, weakness};
+
+use std::sync::Arc;
 
 use loader::Loader;
 use openssl::sha::Sha256;
@@ -143,6 +148,15 @@ pub struct Loaded {
 }
 
 impl Settings {
+    /// What a token of the identity in `[azure]` depends on.
+    pub fn identity(&self) -> Arc<IdentitySettings> {
+        Arc::new(IdentitySettings {
+            azure: self.azure.clone(),
+            entra: self.entra.clone(),
+            client_id: self.client.client_id.clone(),
+        })
+    }
+
     /// Loads the settings from `sources`, and checks that those which `role` requires are set.
     ///
     /// # Errors
@@ -178,6 +192,12 @@ impl Settings {
             server,
             fingerprint: String::new(),
         };
+        if settings.database.azure {
+            settings.database.identity = Some(settings.identity());
+        }
+        if settings.redis.azure {
+            settings.redis.identity = Some(settings.identity());
+        }
         check_managed_identity(&settings, &mut loader);
         for required in role.missing(&settings) {
             loader.require(required.name, required.alternatives, required.description);

@@ -1,24 +1,18 @@
 //! Tokens from the Azure CLI, for the developer who ran `az login`. For laptops, never for servers.
 
-use std::{
-    io::{self, Read},
-    process::{Child, Command, ExitStatus, Stdio},
-    sync::mpsc,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{io, process::Command, time::Duration};
 
 use chrono::{Local, NaiveDateTime, Utc};
 use secrecy::SecretString;
 use serde::Deserialize;
-use zeroize::Zeroizing;
 
 use super::AzureError;
-use crate::azure::{retry::sanitize, token_cache::Token};
+use crate::{bounded_command, token_cache::Token};
 
 /// `az` is a Python program: it needs a second or two to start, may wait for the network, and may hang.
 const TIMEOUT: Duration = Duration::from_secs(15);
-const POLL_INTERVAL: Duration = Duration::from_millis(20);
+/// A token has about 3 KB; longer output is cut off.
+const MAX_OUTPUT_BYTES: u64 = 1024 * 1024;
 /// Assumed when the output names no expiry time.
 const UNKNOWN_LIFETIME_SECONDS: i64 = 5 * 60;
 
@@ -50,82 +44,16 @@ pub(super) fn token(resource: &str, tenant: Option<&str>) -> Result<Token, Azure
     if let Some(tenant) = tenant {
         command.args(["--tenant", tenant]);
     }
-    let (status, stdout, stderr) = run(&mut command, TIMEOUT).map_err(|error| match error.kind() {
+    let output = bounded_command::run(&mut command, TIMEOUT, MAX_OUTPUT_BYTES).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => failed("the program az is not installed"),
         io::ErrorKind::TimedOut => failed("it did not finish within 15 seconds"),
         _ => failed(&error.to_string()),
     })?;
-    if !status.success() {
-        let text = String::from_utf8_lossy(&stderr);
-        let line = text
-            .lines()
-            .find(|line| !line.trim().is_empty())
-            .unwrap_or("it failed without a message");
-        return Err(failed(&sanitize(line)));
+    if !output.status.success() {
+        let message = output.message();
+        return Err(failed(message.as_deref().unwrap_or("it failed without a message")));
     }
-    parse(&stdout).ok_or_else(|| failed("its output is not a token in JSON"))
-}
-
-const MAX_OUTPUT_BYTES: u64 = 1024 * 1024;
-
-/// Exit status, stdout and stderr.
-type Output = (ExitStatus, Zeroizing<Vec<u8>>, Zeroizing<Vec<u8>>);
-
-/// Runs the command until it exits; kills it after `timeout`.
-fn run(command: &mut Command, timeout: Duration) -> io::Result<Output> {
-    let deadline = Instant::now() + timeout;
-    let mut child = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()?;
-    let (stdout, stderr) = (
-        read_in_background(child.stdout.take()),
-        read_in_background(child.stderr.take()),
-    );
-    let outcome = wait_for_exit(&mut child, deadline).and_then(|status| {
-        let left = || deadline.saturating_duration_since(Instant::now());
-        let late = |_| io::Error::from(io::ErrorKind::TimedOut);
-        Ok((
-            status,
-            stdout.recv_timeout(left()).map_err(late)?,
-            stderr.recv_timeout(left()).map_err(late)?,
-        ))
-    });
-    if outcome.is_err() {
-        // It may have exited by now.
-        let _ = child.kill();
-        let _ = child.wait();
-    }
-    outcome
-}
-
-/// Reads on a thread: the command would block on a full pipe, and a process that it started may keep the pipe open after it
-/// exits.
-fn read_in_background(pipe: Option<impl Read + Send + 'static>) -> mpsc::Receiver<Zeroizing<Vec<u8>>> {
-    let (send, received) = mpsc::channel();
-    thread::spawn(move || {
-        let mut bytes = Zeroizing::new(Vec::new());
-        if let Some(mut pipe) = pipe {
-            // After a read error, the bytes read so far are used. A token has about 3 KB; longer output is cut off.
-            let _ = pipe.by_ref().take(MAX_OUTPUT_BYTES).read_to_end(&mut bytes);
-        }
-        // After the timeout, the receiver is gone.
-        let _ = send.send(bytes);
-    });
-    received
-}
-
-fn wait_for_exit(child: &mut Child, deadline: Instant) -> io::Result<ExitStatus> {
-    loop {
-        if let Some(status) = child.try_wait()? {
-            return Ok(status);
-        }
-        if Instant::now() >= deadline {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
-        thread::sleep(POLL_INTERVAL);
-    }
+    parse(&output.stdout).ok_or_else(|| failed("its output is not a token in JSON"))
 }
 
 fn parse(json: &[u8]) -> Option<Token> {
@@ -147,31 +75,6 @@ fn parse(json: &[u8]) -> Option<Token> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_program_that_does_not_exit_is_killed() {
-        let outcome = run(Command::new("sleep").arg("600"), Duration::from_millis(50));
-        assert_eq!(outcome.unwrap_err().kind(), io::ErrorKind::TimedOut);
-        let (status, stdout, stderr) = run(
-            Command::new("sh").args(["-c", "echo out; echo err >&2"]),
-            Duration::from_mins(1),
-        )
-        .unwrap();
-        assert_eq!(
-            (status.success(), &stdout[..], &stderr[..]),
-            (true, &b"out\n"[..], &b"err\n"[..])
-        );
-    }
-
-    #[test]
-    fn a_program_that_never_stops_writing_is_cut_off() {
-        let outcome = run(
-            Command::new("sh").args(["-c", "yes; exit 0"]),
-            Duration::from_millis(300),
-        );
-        let length = outcome.map_or(0, |(_, stdout, _)| stdout.len());
-        assert!(u64::try_from(length).unwrap() <= MAX_OUTPUT_BYTES, "{length}");
-    }
 
     #[test]
     fn the_output_of_old_and_new_versions_is_read() {

@@ -1,8 +1,8 @@
 //! Errors of requests to Azure. Messages never contain a token or a secret.
 
-use std::path::PathBuf;
+use std::{borrow::Cow, path::PathBuf};
 
-use crate::azure::retry::is_transient_status;
+use crate::{azure::retry::is_transient_status, hint::Hint};
 
 /// Why Azure gave no token, no certificate or no signature.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -99,6 +99,12 @@ impl AzureError {
             }
             Self::Cli { .. } => "run az login, or choose another identity with azure.identity".to_owned(),
         }
+    }
+}
+
+impl Hint for AzureError {
+    fn hint(&self) -> Option<Cow<'_, str>> {
+        Some(Cow::Owned(Self::hint(self)))
     }
 }
 

@@ -13,9 +13,9 @@ use ureq::{Agent, Body, RequestBuilder, http::Response};
 use url::Url;
 
 use super::{AzureError, RetryBudget, TokenSource, challenge::Challenge};
-use crate::azure::{
+use crate::{
+    azure::retry::{Service, ServiceResponse, is_transient_status},
     failure_cache::FailureCache,
-    retry::{Service, ServiceResponse, is_transient_status},
 };
 
 const API_VERSION: &str = "7.4";
@@ -41,7 +41,7 @@ pub struct KeyVault {
     /// The vault's first challenge: the resource that tokens must be for.
     challenge: OnceLock<Challenge>,
     /// By permission; under `None` when the vault did not respond at all.
-    failures: FailureCache<Option<&'static str>>,
+    failures: FailureCache<Option<&'static str>, AzureError>,
 }
 
 /// A certificate in the vault: its public part, and the id of its key.

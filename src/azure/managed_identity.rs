@@ -10,8 +10,8 @@ use ureq::Agent;
 use url::Url;
 
 use super::{AzureError, RetryBudget};
-use crate::azure::{
-    retry::{Service, ServiceResponse, is_transient_status},
+use crate::{
+    azure::retry::{Service, ServiceResponse, is_transient_status},
     token_cache::Token,
 };
 

@@ -13,9 +13,10 @@ use super::{
     workload_identity,
 };
 use crate::{
-    azure::token_cache::{CachedToken, Token},
-    config::{AzureIdentity, AzureSettings, Environment},
-    outbound,
+    config::{AzureIdentity, AzureSettings, EntraSettings, Environment},
+    guid,
+    outbound::{self, OutboundError, Target},
+    token_cache::{CachedToken, Token},
 };
 
 /// The endpoints of managed identities are on the machine itself.
@@ -41,11 +42,26 @@ struct Shared {
 }
 
 /// Keyed by resource and tenant.
-type TokenCache = Mutex<HashMap<(String, Option<String>), Arc<CachedToken>>>;
+type TokenCache = Mutex<HashMap<(String, Option<String>), Arc<CachedToken<AzureError>>>>;
 
 impl Azure {
+    /// Access with the identity that `[azure]` names. Its tenant may differ from that of the site. No network.
+    ///
+    /// # Errors
+    /// When `entra.ca_file` cannot be used.
+    pub fn from_settings(
+        azure: &AzureSettings,
+        entra: &EntraSettings,
+        environment: Environment,
+        client_id: &str,
+    ) -> Result<Self, OutboundError> {
+        let agent = outbound::agent(Target::Azure, entra.timeout, entra.ca_file.as_deref())?;
+        let token_endpoint = token_endpoint(azure, entra);
+        Ok(Self::new(azure, environment, agent, token_endpoint, client_id))
+    }
+
     /// No I/O. `agent` reaches the network, `token_endpoint` belongs to the tenant, and `client_id` is the application's own.
-    pub fn new(
+    fn new(
         settings: &AzureSettings,
         environment: Environment,
         agent: Agent,
@@ -151,6 +167,16 @@ impl Azure {
     }
 }
 
+/// Where a workload identity exchanges its token, if a tenant is set.
+fn token_endpoint(azure: &AzureSettings, entra: &EntraSettings) -> Option<Url> {
+    let tenant = guid::parse(azure.tenant_id.as_deref().unwrap_or(&entra.tenant_id))?;
+    let host = azure.authority_host.as_ref().or(entra.authority_host.as_ref());
+    let mut url = host.map_or_else(|| entra.cloud.sign_in_host(), Url::clone);
+    let base = url.path().trim_end_matches('/').to_owned();
+    url.set_path(&format!("{base}/{tenant}/oauth2/v2.0/token"));
+    entra.environment.may_use(&url).then_some(url)
+}
+
 #[derive(Debug, Clone)]
 enum Identity {
     Managed {
@@ -177,11 +203,22 @@ impl TokenSource {
     /// # Errors
     /// See [`AzureError`].
     pub fn token(&self, resource: &str, tenant: Option<&str>, budget: RetryBudget) -> Result<SecretString, AzureError> {
+        let token = self.dated_token(resource, tenant, budget)?;
+        Ok(token.value().clone())
+    }
+
+    /// As [`Self::token`], with the time of expiry.
+    pub(crate) fn dated_token(
+        &self,
+        resource: &str,
+        tenant: Option<&str>,
+        budget: RetryBudget,
+    ) -> Result<Token, AzureError> {
         self.cached(resource, tenant)
             .get(|| self.fetch(resource, tenant, budget))
     }
 
-    fn cached(&self, resource: &str, tenant: Option<&str>) -> Arc<CachedToken> {
+    fn cached(&self, resource: &str, tenant: Option<&str>) -> Arc<CachedToken<AzureError>> {
         let mut cache = self.cache.lock();
         Arc::clone(
             cache

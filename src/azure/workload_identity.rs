@@ -18,8 +18,8 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use super::{AzureError, RetryBudget};
-use crate::azure::{
-    retry::{Service, ServiceResponse, is_transient_status},
+use crate::{
+    azure::retry::{Service, ServiceResponse, is_transient_status},
     token_cache::Token,
 };
 
@@ -58,7 +58,7 @@ impl FederatedTokenFile {
         let file = File::open(&self.path).map_err(unreadable)?;
         file.take(MAX_BYTES).read_to_string(&mut text).map_err(unreadable)?;
         let token = text.trim();
-        let claims = claims(token).ok_or_else(|| unusable("does not hold a JWT".to_owned()))?;
+        let claims = unverified_claims(token).ok_or_else(|| unusable("does not hold a JWT".to_owned()))?;
         match claims.get("exp").and_then(Value::as_i64) {
             Some(expires_at) if expires_at <= Utc::now().timestamp() => Err(unusable(
                 "holds an expired token: the cluster does not renew it".to_owned(),
@@ -68,8 +68,8 @@ impl FederatedTokenFile {
     }
 }
 
-/// Decodes the claims without verifying them, to report errors early. Entra ID verifies the token.
-fn claims(token: &str) -> Option<Value> {
+/// Decodes the claims without verifying them, to report errors early. The server that the token is for verifies it.
+pub(crate) fn unverified_claims(token: &str) -> Option<Value> {
     let mut parts = token.split('.');
     let (_, payload, _) = (parts.next()?, parts.next()?, parts.next()?);
     let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()?;

@@ -1,6 +1,6 @@
 //! `[database]`: where the API stores posts. Its URL may contain a password, which is never shown.
 
-use std::{fmt, path::PathBuf, time::Duration};
+use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use figment::value::Value;
 use serde::{Deserialize, Serialize};
@@ -10,7 +10,8 @@ use super::{
     aliases,
     database_address::DatabaseAddress,
     loader::Loader,
-    rules::{number, seconds},
+    password::{A_COMMAND, IdentitySettings, PasswordNames, PasswordOrigin, PasswordValues, password_command},
+    rules::{number, only, seconds},
     secret_file::{read_password, secret_file},
     section::section,
     value::{SettingValue, choices, text},
@@ -44,9 +45,19 @@ section! {
         #[alias(DATABASE_URL via aliases::database_url)]
         pub url: String = "blog.db".to_owned(), database_url;
 
-        /// File with the password for PostgreSQL, instead of a password in `database.url`. A line break at the end of the file
-        /// is ignored.
+        /// File with the password for PostgreSQL, instead of a password in `database.url`. It is read for each new
+        /// connection. A line break at the end of the file is ignored.
         pub password_file: Option<PathBuf> = None, secret_file;
+
+        /// Program that prints the password for PostgreSQL, and its arguments, such as `["gcloud", "sql",
+        /// "generate-login-token"]`; run for new connections, without a shell. A token is used until shortly before it
+        /// expires, other output for a minute. `database.url` must verify the server. See
+        /// [postgresql.md](postgresql.md#without-a-password).
+        pub password_command: Vec<String> = Vec::new(), only(A_COMMAND, |command: &Vec<String>| password_command(command));
+
+        /// Connect to Azure Database for PostgreSQL with a token of the identity in `[azure]` instead of a password.
+        /// `database.url` must name the user and verify the server. See [postgresql.md](postgresql.md#without-a-password).
+        pub azure: bool = false;
 
         /// Most connections to PostgreSQL for reads and writes. Searches and the readiness probe have their own connections.
         pub pool_size: u32 = 10, number(1..=1000);
@@ -103,35 +114,96 @@ section! {
         /// Apply pending migrations when the API starts. Default: true on SQLite, false on PostgreSQL.
         pub migrate_at_start: Option<bool> = None;
     }
+    also {
+        /// The identity for `database.azure`.
+        pub identity: Option<Arc<IdentitySettings>> = None;
+    }
 }
 
+const PASSWORD_NAMES: PasswordNames = PasswordNames {
+    url: "database.url",
+    file: "database.password_file",
+    command: "database.password_command",
+    azure: "database.azure",
+};
+
 impl DatabaseSettings {
-    /// Reads the section, and puts the password of the file into the URL.
+    /// Reads the section, and checks where the password comes from.
     pub(super) fn load(loader: &mut Loader) -> Self {
-        const FILE: &str = "database.password_file";
-        let mut settings = Self::read(loader);
-        let Some(path) = &settings.password_file else {
-            return settings;
-        };
-        let Some(password) = read_password(loader, FILE, path) else {
-            return settings;
-        };
-        match DatabaseAddress::parse(&settings.url).map(|address| (address.with_password(&password), address)) {
-            Ok((Some(url), _)) => settings.url = url,
-            Ok((None, DatabaseAddress::Sqlite(_))) => loader.reject(
-                FILE,
-                "is set, but database.url names an SQLite file, which has no password",
-                "remove it, or set database.url to postgres://USER@HOST/DATABASE",
-            ),
-            Ok((None, DatabaseAddress::Postgres { .. })) => loader.reject(
-                FILE,
-                "is set, but database.url contains a password, too",
-                "remove the password from database.url, or this setting",
-            ),
-            // `database.url` has been reported.
-            Err(_) => {}
+        let settings = Self::read(loader);
+        // An invalid `database.url` has been reported.
+        if let Ok(address) = DatabaseAddress::parse(&settings.url) {
+            settings.check_password(loader, &address);
         }
         settings
+    }
+
+    /// Where the password of PostgreSQL comes from.
+    pub fn password_origin(&self) -> PasswordOrigin {
+        self.password_values(false).origin(self.identity.as_ref())
+    }
+
+    fn password_values(&self, is_in_url: bool) -> PasswordValues<'_> {
+        PasswordValues {
+            is_in_url,
+            file: self.password_file.as_deref(),
+            command: &self.password_command,
+            azure: self.azure,
+        }
+    }
+
+    fn check_password(&self, loader: &mut Loader, address: &DatabaseAddress) {
+        let PasswordNames {
+            url,
+            file,
+            command,
+            azure,
+        } = PASSWORD_NAMES;
+        if let Some(path) = &self.password_file {
+            // Reports a file that cannot be used at the start, and not at the first connection.
+            read_password(loader, file, path);
+        }
+        let DatabaseAddress::Postgres {
+            has_password,
+            has_user,
+            is_verified,
+            ..
+        } = address
+        else {
+            let set = [
+                (file, self.password_file.is_some()),
+                (command, !self.password_command.is_empty()),
+                (azure, self.azure),
+            ];
+            for (name, _) in set.into_iter().filter(|(_, is_set)| *is_set) {
+                loader.reject(
+                    name,
+                    "is set, but database.url names an SQLite file, which has no password",
+                    "remove it, or set database.url to postgres://USER@HOST/DATABASE",
+                );
+            }
+            return;
+        };
+        self.password_values(*has_password)
+            .reject_second(loader, PASSWORD_NAMES);
+        let fetched = [(command, !self.password_command.is_empty()), (azure, self.azure)];
+        for (name, _) in fetched.into_iter().filter(|(_, is_set)| *is_set) {
+            if !is_verified {
+                loader.reject(
+                    name,
+                    "is set, but database.url does not verify the server: another server could receive the token",
+                    "add ?sslmode=verify-full&sslrootcert=system to database.url, or sslrootcert=FILE for a private authority",
+                );
+            }
+            if !has_user {
+                let problem = format!("is set, but {url} names no user");
+                loader.reject(
+                    name,
+                    &problem,
+                    "set database.url to postgres://USER@HOST/DATABASE, with @ as %40",
+                );
+            }
+        }
     }
 }
 

@@ -7,7 +7,7 @@ mod server;
 mod url;
 
 use super::{redact::HIDDEN, secret_text::secret_kind};
-use server::{FORMS, Server, encoded};
+use server::{FORMS, Server};
 
 /// The address of the database.
 #[derive(Clone, PartialEq, Eq)]
@@ -24,6 +24,10 @@ pub enum DatabaseAddress {
         redacted: String,
         /// Whether the URL contains a password.
         has_password: bool,
+        /// Whether the URL names the user.
+        has_user: bool,
+        /// Whether only the named server can receive a password: its certificate is verified, or it is on this machine.
+        is_verified: bool,
     },
 }
 
@@ -96,21 +100,6 @@ impl DatabaseAddress {
         sqlite(text)
     }
 
-    /// The URL of a server, with the password added. `None` for a file, and for a URL that has a password.
-    pub fn with_password(&self, password: &str) -> Option<String> {
-        match self {
-            Self::Postgres {
-                url,
-                has_password: false,
-                ..
-            } => {
-                let separator = if url.contains('?') { '&' } else { '?' };
-                Some(format!("{url}{separator}password={}", encoded(password)))
-            }
-            _ => None,
-        }
-    }
-
     /// The address for messages, without secrets. An invalid value is hidden completely.
     pub fn redact(text: &str) -> String {
         match Self::parse(text) {
@@ -128,12 +117,16 @@ impl From<Server> for DatabaseAddress {
             shown,
             redacted,
             has_password,
+            has_user,
+            is_verified,
         } = server;
         Self::Postgres {
             url,
             shown,
             redacted,
             has_password,
+            has_user,
+            is_verified,
         }
     }
 }

@@ -27,6 +27,22 @@ pub enum Cloud {
     China,
 }
 
+impl Cloud {
+    /// The host at which users and applications of this cloud sign in (Microsoft Learn "National clouds").
+    pub fn sign_in_host(self) -> Url {
+        constant_url(match self {
+            Self::Public => "https://login.microsoftonline.com",
+            Self::UsGovernment => "https://login.microsoftonline.us",
+            Self::China => "https://login.partner.microsoftonline.cn",
+        })
+    }
+}
+
+fn constant_url(url: &'static str) -> Url {
+    #[expect(clippy::expect_used, reason = "three constants, each parsed by a test")]
+    Url::parse(url).expect("a constant URL")
+}
+
 choices!(Cloud => "public, us-government or china");
 
 section! {

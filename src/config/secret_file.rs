@@ -1,7 +1,7 @@
 //! Settings that name a file which contains a secret.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{self, Read as _},
     path::{Path, PathBuf},
 };
@@ -23,33 +23,50 @@ pub fn secret_file(loader: &mut Loader, name: &'static str, default: Option<Path
     loader.get(name, default.map(SecretFile)).map(|SecretFile(path)| path)
 }
 
-/// Most bytes of a file with a password.
-const MAX_BYTES: u64 = 16 * 1024;
+/// Longest password, in bytes: libpq rejects one of 65,536. Tokens have some thousand.
+pub const MAX_PASSWORD_BYTES: u64 = 60_000;
 
 /// Reads the password in a file, without line breaks at its end. `None` after an error, which `loader` reports.
 pub fn read_password(loader: &mut Loader, name: &'static str, path: &Path) -> Option<Zeroizing<String>> {
-    let problem = match read_bounded(path).map(|bytes| text_in(&bytes)) {
-        Ok(Some(mut text)) => {
-            let length = text.trim_end_matches(['\r', '\n']).len();
-            text.truncate(length);
-            if !text.is_empty() && !text.contains(char::is_control) {
-                return Some(text);
-            }
-            "names a file that does not hold one line with a password".to_owned()
+    match password_in_file(path) {
+        Ok(password) => Some(password),
+        Err(problem) => {
+            let hint = "write only the password into the file, and let the account that runs blogctl read it";
+            loader.reject(name, &format!("names a file that {problem}"), hint);
+            None
         }
-        Ok(None) => "names a file that is neither UTF-8 nor UTF-16 text".to_owned(),
-        Err(error) => format!("names a file that cannot be read: {error}"),
-    };
-    let hint = "write only the password into the file, and let the account that runs blogctl read it";
-    loader.reject(name, &problem, hint);
-    None
+    }
+}
+
+/// The password in a file, without line breaks at its end.
+///
+/// # Errors
+/// Says what is wrong with the file, as the end of a sentence such as "the file …".
+pub fn password_in_file(path: &Path) -> Result<Zeroizing<String>, String> {
+    let bytes = read_bounded(path).map_err(|error| format!("cannot be read: {error}"))?;
+    let text = text_in(&bytes).ok_or("is neither UTF-8 nor UTF-16 text")?;
+    password_in_text(text).ok_or_else(|| "does not hold one line with a password".to_owned())
+}
+
+/// A password without line breaks at its end. `None` when it is not one line of text, or longer than [`MAX_PASSWORD_BYTES`].
+pub fn password_in_text(mut text: Zeroizing<String>) -> Option<Zeroizing<String>> {
+    let length = text.trim_end_matches(['\r', '\n']).len();
+    text.truncate(length);
+    let is_password = !text.is_empty() && length as u64 <= MAX_PASSWORD_BYTES && !text.contains(char::is_control);
+    is_password.then_some(text)
 }
 
 fn read_bounded(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
+    // Opening a pipe could block forever.
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is not a file"));
+    }
     let mut bytes = Zeroizing::new(Vec::new());
-    File::open(path)?.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MAX_BYTES {
-        return Err(io::Error::other(format!("it is larger than {MAX_BYTES} bytes")));
+    // UTF-16 takes twice the space.
+    let max_bytes = 2 * MAX_PASSWORD_BYTES;
+    File::open(path)?.take(max_bytes + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > max_bytes {
+        return Err(io::Error::other(format!("it is larger than {max_bytes} bytes")));
     }
     Ok(bytes)
 }

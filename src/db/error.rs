@@ -3,7 +3,7 @@
 use std::{borrow::Cow, fmt::Display, path::Path, sync::Arc, time::Instant};
 
 use super::{failure::Failure, legacy};
-use crate::hint::Hint;
+use crate::{hint::Hint, passwords::PasswordError};
 
 /// Why work on the database failed.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +28,9 @@ pub enum DbError {
         /// Its folder.
         folder: String,
     },
+    /// There is no password for the database.
+    #[error("there is no password for the database: {0}")]
+    Password(#[from] PasswordError),
     /// A connection pooler may use another server connection for each statement, so transactions are impossible.
     #[error("cannot open the database {database}: it takes no transaction: {reason}")]
     StatementPooling {
@@ -115,6 +118,7 @@ impl Hint for DbError {
     fn hint(&self) -> Option<Cow<'_, str>> {
         match self {
             Self::PythonDatabase { .. } => Some(Cow::Borrowed(legacy::HOW_TO_IMPORT)),
+            Self::Password(error) => error.hint(),
             _ => None,
         }
     }
@@ -161,6 +165,7 @@ impl DbError {
             // The address is right: the database could be opened at the start.
             Self::Open { .. }
             | Self::NoFolder { .. }
+            | Self::Password(_)
             | Self::StatementPooling { .. }
             | Self::Pooler { .. }
             | Self::NoConnection { .. }

@@ -57,7 +57,7 @@ pub(super) struct PostgresDatabase {
 impl PostgresDatabase {
     /// Connects, to check that the server answers and whether there is a pooler.
     pub fn open(url: &str, shown: &str, settings: &DatabaseSettings) -> Result<Self, DbError> {
-        let connector = Arc::new(Connector::new(url, shown, settings));
+        let connector = Arc::new(Connector::new(url, shown, settings)?);
         connector.detect_pooler()?;
         let workers = |purpose| {
             let connector = Arc::clone(&connector);
@@ -211,7 +211,7 @@ impl PostgresDatabase {
 
 /// Opens one connection for long work, outside the pool. It blocks.
 pub(super) fn connect_once(url: &str, shown: &str, settings: &DatabaseSettings) -> Result<PgConnection, DbError> {
-    connect(&Connector::new(url, shown, settings))
+    connect(&Connector::new(url, shown, settings)?)
 }
 
 fn connect(connector: &Connector) -> Result<PgConnection, DbError> {

@@ -41,11 +41,10 @@ impl Authority {
         let tenant_id =
             guid::parse(&settings.tenant_id).ok_or_else(|| AuthorityError::TenantId(settings.tenant_id.clone()))?;
         let Some(host) = &settings.authority_host else {
-            let (host, v1_host) = cloud_hosts(settings.cloud);
             return Ok(Self {
                 tenant_id,
-                host,
-                v1_host: v1_host.to_owned(),
+                host: settings.cloud.sign_in_host(),
+                v1_host: v1_host(settings.cloud).to_owned(),
                 environment: settings.environment,
             });
         };
@@ -131,19 +130,12 @@ fn without_slash(url: &Url) -> &str {
     url.as_str().trim_end_matches('/')
 }
 
-/// Sign-in host and host of v1 issuers (Microsoft Learn "National clouds"). The US government's tenants share the
-/// public cloud's v1 issuer.
-fn cloud_hosts(cloud: Cloud) -> (Url, &'static str) {
-    let (host, v1_host) = match cloud {
-        Cloud::Public => ("https://login.microsoftonline.com", "https://sts.windows.net"),
-        Cloud::UsGovernment => ("https://login.microsoftonline.us", "https://sts.windows.net"),
-        Cloud::China => (
-            "https://login.partner.microsoftonline.cn",
-            "https://sts.chinacloudapi.cn",
-        ),
-    };
-    #[expect(clippy::expect_used, reason = "three constants, each parsed by a test")]
-    (Url::parse(host).expect("a constant URL"), v1_host)
+/// Host of v1 issuers. The US government's tenants share the public cloud's.
+fn v1_host(cloud: Cloud) -> &'static str {
+    match cloud {
+        Cloud::Public | Cloud::UsGovernment => "https://sts.windows.net",
+        Cloud::China => "https://sts.chinacloudapi.cn",
+    }
 }
 
 #[cfg(test)]

@@ -199,6 +199,11 @@ pub fn listen(host: &str, port: u16) -> Result<TcpListener, ListenError> {
             _ => other(error),
         }
     })?;
+    // The standard library makes room for 128 connections only: a client beyond them waits for a second or more. If the
+    // size cannot be changed, the server works all the same.
+    if let Err(error) = start_listening(&listener, BACKLOG) {
+        log::debug!("cannot set how many connections may wait: {error}");
+    }
     // Connections inherit the size. If it cannot be set, the server works all the same.
     if let Err(error) = sockopt::set_socket_recv_buffer_size(&listener, RECEIVE_BUFFER_BYTES) {
         log::debug!("cannot set the size of the receive buffer: {error}");
@@ -224,7 +229,7 @@ fn listen_on_all(port: u16) -> io::Result<TcpListener> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::TcpStream;
+    use std::{net::TcpStream, time::Duration};
 
     use super::*;
 
@@ -237,6 +242,18 @@ mod tests {
             for address in ["127.0.0.1", "::1"] {
                 TcpStream::connect((address, port)).expect(address);
             }
+        }
+    }
+
+    #[test]
+    fn hundreds_of_clients_may_wait_to_be_accepted() {
+        for host in ["127.0.0.1", "localhost", "::"] {
+            let listener = listen(host, 0).expect(host);
+            let address = SocketAddr::from(([127, 0, 0, 1], listener.local_addr().expect("bound").port()));
+            let waiting: Vec<_> = (0..300)
+                .map_while(|_| TcpStream::connect_timeout(&address, Duration::from_secs(5)).ok())
+                .collect();
+            assert_eq!(waiting.len(), 300, "{host}");
         }
     }
 

@@ -43,6 +43,7 @@ pub mod raw_http;
 pub mod redis;
 pub mod redis_nodes;
 pub mod role;
+pub mod stall;
 pub mod system;
 pub mod tcp_proxy;
 pub mod web;

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
-use crate::config::redact::HIDDEN;
+use crate::{config::redact::HIDDEN, loopback::is_loopback_host};
 
 /// The accepted forms, for messages.
 pub(super) const FORMS: &str =
@@ -23,6 +23,10 @@ pub(super) struct Server {
     pub redacted: String,
     /// Whether the URL contains a password.
     pub has_password: bool,
+    /// Whether the URL names the user.
+    pub has_user: bool,
+    /// Whether only the named server can receive a password: its certificate is verified, or it is on this machine.
+    pub is_verified: bool,
 }
 
 /// What an address consists of, decoded.
@@ -85,6 +89,8 @@ impl Server {
         let redacted = format!("postgres://{shown_user}{shown_hosts}{slash}{shown_database}{more}");
 
         let has_password = password.is_some() || parameter("password").is_some();
+        let has_user = user.is_some() || parameter("user").is_some();
+        let is_verified = is_verified(named_hosts, parameters);
         let mut url = "postgresql://".to_owned();
         if let Some(user) = user {
             let _ = write!(url, "{}", encoded(user));
@@ -105,8 +111,34 @@ impl Server {
             shown,
             redacted,
             has_password,
+            has_user,
+            is_verified,
         }
     }
+}
+
+/// Whether libpq verifies the certificate and the name of each server, or all of them are on this machine. Without a host, an
+/// environment variable could name another one.
+fn is_verified(hosts: &[(String, Option<u16>)], parameters: &[(String, String)]) -> bool {
+    let values = |name: &'static str| {
+        let given = parameters.iter().filter(move |(given, _)| given == name);
+        given.map(|(_, value)| value.as_str())
+    };
+    let mut modes = values("sslmode").peekable();
+    if modes.peek().is_some() {
+        return modes.all(|mode| mode == "verify-full");
+    }
+    let listed = || {
+        let lists = values("host").chain(values("hostaddr"));
+        lists.flat_map(|list| list.split(','))
+    };
+    let mut all = hosts.iter().map(|(name, _)| name.as_str()).chain(listed()).peekable();
+    all.peek().is_some() && all.all(is_this_machine)
+}
+
+/// Whether a host of libpq is this machine: a folder of Unix sockets, or a loopback name or address.
+fn is_this_machine(host: &str) -> bool {
+    host.starts_with(['/', '@']) || is_loopback_host(host) || is_loopback_host(&format!("[{host}]"))
 }
 
 /// Decodes a part of a URL. A percent sign without two hex digits is literal.
@@ -114,6 +146,6 @@ pub(super) fn decoded(text: &str) -> String {
     percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
 
-pub(super) fn encoded(text: &str) -> String {
+fn encoded(text: &str) -> String {
     utf8_percent_encode(text, ENCODED).to_string()
 }

@@ -23,6 +23,7 @@ use diesel::{
     pg::PgConnection,
     sql_types::{Integer, Nullable, Text},
 };
+use secrecy::ExposeSecret as _;
 use uuid::Uuid;
 
 use super::{
@@ -32,12 +33,15 @@ use super::{
 use crate::{
     config::{DatabaseSettings, PreparedStatements},
     db::DbError,
+    passwords::{Password, PasswordSource, Service},
 };
 
 /// Opens connections to one server.
 pub(in crate::db) struct Connector {
-    /// For libpq; holds the password.
+    /// For libpq; may hold a password.
     url: String,
+    /// Where the password comes from, if not from the URL.
+    passwords: Option<PasswordSource>,
     /// Host, port and database, for messages.
     shown: Arc<str>,
     settings: DatabaseSettings,
@@ -74,13 +78,16 @@ struct Mark {
 }
 
 impl Connector {
-    pub fn new(url: &str, shown: &str, settings: &DatabaseSettings) -> Self {
-        Self {
+    /// # Errors
+    /// When the settings for requests to Azure cannot be used.
+    pub fn new(url: &str, shown: &str, settings: &DatabaseSettings) -> Result<Self, DbError> {
+        Ok(Self {
             url: url.to_owned(),
+            passwords: PasswordSource::new(&settings.password_origin(), Service::Postgres)?,
             shown: shown.into(),
             settings: settings.clone(),
             has_pooler: AtomicBool::new(false),
-        }
+        })
     }
 
     /// Server and database, for messages.
@@ -93,17 +100,41 @@ impl Connector {
         self.has_pooler.load(Ordering::Relaxed)
     }
 
-    /// Connects. Blocks up to `database.connect_timeout_seconds` for each address of the server.
+    /// Connects. Blocks up to `database.connect_timeout_seconds` for each address of the server, and for the password.
     ///
     /// # Errors
-    /// When the server cannot be reached, or there is a pooler although `database.prepared_statements` is `on`.
+    /// When there is no password, the server cannot be reached, or there is a pooler although
+    /// `database.prepared_statements` is `on`.
     pub fn connect(&self, purpose: Purpose) -> Result<Connected, DbError> {
+        let Some(passwords) = &self.passwords else {
+            return self.connect_to(&self.url, purpose);
+        };
+        let limit = self.settings.connect_timeout;
+        let connect = |password: &Password| {
+            let url = parameters::with_password(&self.url, password.value().expose_secret());
+            self.connect_to(&url, purpose)
+        };
+        let password = passwords.current(limit)?;
+        match connect(&password) {
+            // The server may translate its message, so every rejection that has no other known reason counts.
+            Err(DbError::Open { database, reason }) if !parameters::is_temporary(&reason) => {
+                match passwords.replace_rejected(&password, limit)? {
+                    Some(newer) => connect(&newer),
+                    None => Err(DbError::Open { database, reason }),
+                }
+            }
+            outcome => outcome,
+        }
+    }
+
+    fn connect_to(&self, url: &str, purpose: Purpose) -> Result<Connected, DbError> {
         self.check_pooler_allowed()?;
         if self.settings.prepared_statements == PreparedStatements::Off || self.has_pooler() {
-            return self.connect_pooled();
+            return self.connect_pooled(url);
         }
         let mark = Uuid::new_v4().simple().to_string();
-        let url = parameters::direct(&self.url, &self.settings, purpose, &mark);
+        let pooled_url = url;
+        let url = parameters::direct(url, &self.settings, purpose, &mark);
         let direct = || match PgConnection::establish(&url) {
             Ok(mut connection) => match process_with(&mut connection, &mark) {
                 Ok(Some(process)) => Attempt::Marked(Connected {
@@ -117,7 +148,11 @@ impl Connector {
             },
             Err(reason) => Attempt::Failed(parameters::connect_error(reason, &url)),
         };
-        match direct_or_pooled(direct, || self.connect_pooled(), |reason| self.not_opened(reason))? {
+        match direct_or_pooled(
+            direct,
+            || self.connect_pooled(pooled_url),
+            |reason| self.not_opened(reason),
+        )? {
             Detected::Direct(connected) => Ok(connected),
             Detected::Pooled(connected) => {
                 self.record_pooler();
@@ -194,8 +229,8 @@ impl Connector {
         );
     }
 
-    fn connect_pooled(&self) -> Result<Connected, DbError> {
-        let url = parameters::pooled(&self.url, &self.settings);
+    fn connect_pooled(&self, url: &str) -> Result<Connected, DbError> {
+        let url = parameters::pooled(url, &self.settings);
         let mut connection =
             PgConnection::establish(&url).map_err(|reason| self.not_opened(parameters::connect_error(reason, &url)))?;
         connection.set_prepared_statement_cache_size(CacheSize::Disabled);

@@ -24,6 +24,12 @@ pub(in crate::db) enum Purpose {
     LongWork,
 }
 
+/// The URL with a password, which replaces none: libpq uses the last value of a parameter.
+pub(super) fn with_password(url: &str, password: &str) -> String {
+    let separator = if url.contains('?') { '&' } else { '?' };
+    format!("{url}{separator}password={}", encoded(password))
+}
+
 /// The connection string for a direct connection, with session settings.
 pub(super) fn direct(url: &str, settings: &DatabaseSettings, purpose: Purpose, mark: &str) -> String {
     let mut options = format!("-c {MARK}={mark}");
@@ -208,6 +214,20 @@ mod tests {
             ("target_session_attrs", None),
         ] {
             assert_eq!(value(name), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn any_password_arrives_as_it_is() {
+        let settings = DatabaseSettings::default();
+        let long = "x".repeat(60_000);
+        for password in ["p/w@:#%41 x", "'\\\"&=+?", "ключ", &long] {
+            for url in ["postgresql://u@h/b", "postgresql://u@h/b?sslmode=verify-full"] {
+                let url = pooled(&with_password(url, password), &settings);
+                let (_, query) = parts(&url);
+                let found = query.iter().find(|(name, _)| name == "password");
+                assert_eq!(found.map(|(_, value)| value.as_str()), Some(password));
+            }
         }
     }
 

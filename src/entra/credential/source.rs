@@ -13,11 +13,9 @@ use crate::{
     azure::{Azure, KeyVault, RetryBudget, TokenSource},
     certificate::{CertificateError, CertificateLocation, ClientCertificate, certificates_from_settings},
     config::{
-        AssertionForm, CertificateSettings, Cloud, CredentialSettings, EntraSettings, ManagedIdentitySettings,
-        Settings, VaultSettings,
+        AssertionForm, CertificateSettings, Cloud, CredentialSettings, ManagedIdentitySettings, Settings, VaultSettings,
     },
-    entra::Authority,
-    outbound::{self, OutboundError, Target},
+    outbound::OutboundError,
 };
 
 /// A failed load from a vault is repeated after this long: a new role takes some minutes to work.
@@ -65,17 +63,7 @@ impl CredentialSource {
             server,
             ..
         } = settings;
-        let agent = outbound::agent(Target::Azure, entra.timeout, entra.ca_file.as_deref())?;
-        // The identity of the machine or pod may belong to another tenant than the site.
-        let identity_settings = EntraSettings {
-            tenant_id: azure.tenant_id.clone().unwrap_or_else(|| entra.tenant_id.clone()),
-            authority_host: azure.authority_host.clone().or_else(|| entra.authority_host.clone()),
-            ..entra.clone()
-        };
-        let token_endpoint = Authority::new(&identity_settings)
-            .ok()
-            .map(|authority| authority.token_endpoint());
-        let azure_access = Azure::new(azure, server.environment, agent, token_endpoint, &client.client_id);
+        let azure_access = Azure::from_settings(azure, entra, server.environment, &client.client_id)?;
         let new = |entry: &CredentialSettings| {
             let (name, origin) = origin(entry, &azure_access, entra.cloud, client.assertion);
             Self {

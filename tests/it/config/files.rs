@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use blogctl::config::Origin;
+use blogctl::config::{Origin, PasswordOrigin};
 use serde_json::Value as Json;
 
 use super::{Given, given};
@@ -146,17 +146,19 @@ fn passwords_of_database_and_redis_come_from_files() {
         .load();
     assert_eq!(
         loaded.settings.database.url,
-        "postgresql://blog@db:5432/blog?sslmode=require&password=p%2Fw%40%3A%23%2541%20x"
+        "postgres://blog@db:5432/blog?sslmode=require"
     );
-    let redis = loaded.settings.redis.url.as_ref().expect("a URL");
-    assert_eq!(redis.expose(), "redis://:s3cret@cache:6379/3");
-    let shown = format!("{loaded:?} {redis}");
+    let origin = loaded.settings.database.password_origin();
+    assert!(matches!(origin, PasswordOrigin::File(path) if path.ends_with("postgres")));
+    let origin = loaded.settings.redis.password_origin();
+    assert!(matches!(origin, PasswordOrigin::File(path) if path.ends_with("redis")));
+    let shown = format!("{loaded:?}");
     assert!(!shown.contains("p%2Fw") && !shown.contains("s3cret"), "{shown}");
 }
 
 #[test]
 fn a_password_file_that_cannot_be_used_is_an_error() {
-    let long = "x".repeat(20_000);
+    let long = "x".repeat(130_000);
     for (setting, url, content, problem) in [
         (
             "database",
@@ -174,7 +176,7 @@ fn a_password_file_that_cannot_be_used_is_an_error() {
             "database",
             "postgres://blog@db/blog",
             Some(&*long),
-            "larger than 16384 bytes",
+            "larger than 120000 bytes",
         ),
         ("database", "postgres://blog@db/blog", None, "cannot be read"),
         (
@@ -188,6 +190,12 @@ fn a_password_file_that_cannot_be_used_is_an_error() {
             "postgres://db/blog?user=u&password=a",
             Some("hunter2"),
             "contains a password, too",
+        ),
+        (
+            "database",
+            "postgres://blog@db/blog",
+            Some(&long[..60_001]),
+            "does not hold one line",
         ),
         ("database", "blog.db", Some("hunter2"), "names an SQLite file"),
         ("redis", "redis://:a@cache", Some("hunter2"), "contains a password, too"),
@@ -203,5 +211,188 @@ fn a_password_file_that_cannot_be_used_is_an_error() {
         assert_eq!(error.setting, format!("{setting}.password_file"), "{url}");
         assert!(error.problem.contains(problem) && !error.hint.is_empty(), "{error:?}");
         assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
+    }
+}
+
+#[test]
+fn a_password_has_one_origin_and_a_token_goes_to_a_verified_server_only() {
+    let verified = "postgres://blog@db/blog?sslmode=verify-full&sslrootcert=system";
+    let (command, azure) = (("database.password_command", "[\"print\"]"), ("database.azure", "true"));
+    for (url, flags, setting, problem) in [
+        (
+            "postgres://blog:hunter2@db/blog?sslmode=verify-full",
+            vec![command],
+            "database.password_command",
+            "contains a password, too",
+        ),
+        (
+            "postgres://blog:hunter2@db/blog?sslmode=verify-full",
+            vec![azure],
+            "database.azure",
+            "contains a password, too",
+        ),
+        (
+            verified,
+            vec![command, azure],
+            "database.azure",
+            "database.password_command is set, too",
+        ),
+        (
+            "postgres://blog@db/blog",
+            vec![azure],
+            "database.azure",
+            "does not verify",
+        ),
+        (
+            "postgres://blog@db/blog?sslmode=require",
+            vec![command],
+            "database.password_command",
+            "does not verify",
+        ),
+        (
+            "postgres://blog@db/blog?sslmode=verify-full&sslmode=prefer",
+            vec![command],
+            "database.password_command",
+            "does not verify",
+        ),
+        (
+            "postgres://blog@localhost,db/blog",
+            vec![command],
+            "database.password_command",
+            "does not verify",
+        ),
+        (
+            "postgres://blog@localhost/blog?hostaddr=10.0.0.1",
+            vec![command],
+            "database.password_command",
+            "does not verify",
+        ),
+        (
+            "postgres://blog@/blog",
+            vec![command],
+            "database.password_command",
+            "does not verify",
+        ),
+        (
+            "postgres://db/blog?sslmode=verify-full",
+            vec![azure],
+            "database.azure",
+            "names no user",
+        ),
+        ("blog.db", vec![azure], "database.azure", "names an SQLite file"),
+        (
+            verified,
+            vec![
+                ("redis.url", "redis://u@cache"),
+                ("redis.password_command", "[\"print\"]"),
+            ],
+            "redis.password_command",
+            "has no TLS",
+        ),
+        (
+            verified,
+            vec![
+                ("redis.url", "rediss://u:hunter2@cache"),
+                ("redis.password_command", "[\"print\"]"),
+            ],
+            "redis.password_command",
+            "contains a password, too",
+        ),
+        (
+            verified,
+            vec![("redis.url", "rediss://cache"), ("redis.azure", "true")],
+            "redis.azure",
+            "names no user",
+        ),
+        (
+            verified,
+            vec![("redis.azure", "true")],
+            "redis.azure",
+            "redis.url is not",
+        ),
+        (
+            verified,
+            vec![("redis.urls", "redis://a,redis://b")],
+            "redis.urls",
+            "redis.mode is single",
+        ),
+        (
+            verified,
+            vec![("redis.urls", "redis://a,rediss://b"), ("redis.mode", "cluster")],
+            "redis.urls",
+            "different schemes",
+        ),
+        (
+            verified,
+            vec![("redis.url", "redis://a/1"), ("redis.mode", "cluster")],
+            "redis.mode",
+            "database number",
+        ),
+        (
+            verified,
+            vec![("redis.mode", "cluster")],
+            "redis.mode",
+            "redis.urls is not",
+        ),
+        (
+            verified,
+            vec![("redis.url", "redis://a"), ("redis.urls", "redis://b")],
+            "redis.urls",
+            "only one of them",
+        ),
+        (
+            verified,
+            vec![("redis.url", "redis://a"), ("redis.sentinel_user", "u")],
+            "redis.sentinel_user",
+            "redis.mode is not sentinel",
+        ),
+        (
+            "blog.db",
+            vec![command],
+            "database.password_command",
+            "names an SQLite file",
+        ),
+        (
+            verified,
+            vec![("database.password_command", "aws rds generate-db-auth-token")],
+            "database.password_command",
+            "is \"aws rds",
+        ),
+    ] {
+        let mut layers = given().flag("database.url", url);
+        for (name, value) in flags {
+            layers = layers.flag(name, value);
+        }
+        let error = layers.the_error();
+        assert_eq!(error.setting, setting, "{url}: {error:?}");
+        assert!(error.problem.contains(problem) && !error.hint.is_empty(), "{error:?}");
+        assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
+    }
+    for url in [
+        verified,
+        "host=db user=blog sslmode=verify-full sslrootcert=/etc/ca.pem dbname=blog",
+        "postgres://blog@localhost:5433/blog",
+        "postgres://blog@[::1],127.0.0.1/blog",
+        "postgres://blog@/blog?host=/run/postgresql",
+        "postgres://db/blog?user=blog&sslmode=verify-full",
+    ] {
+        let loaded = given()
+            .flag("database.url", url)
+            .flag("database.password_command", "[\"print\", \"a, b\"]")
+            .load();
+        let origin = loaded.settings.database.password_origin();
+        assert!(
+            matches!(&origin, PasswordOrigin::Command(command) if *command == ["print", "a, b"]),
+            "{origin:?}"
+        );
+        let loaded = given()
+            .flag("database.url", url)
+            .flag("database.azure", "true")
+            .flag("azure.client_id", "7d9c2f4e-1b3a-4c5d-8e6f-0a1b2c3d4e5f")
+            .load();
+        let PasswordOrigin::Azure(identity) = loaded.settings.database.password_origin() else {
+            panic!("{url}");
+        };
+        assert!(identity.azure.client_id.is_some(), "{url}");
     }
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use blogctl::config::{DEV_API_ID, DEV_CLIENT_ID};
 use serde_json::{Map, Value, json};
 
-use super::system::TestServer;
+use super::{stall::patiently, system::TestServer};
 
 /// Commands one identity provider.
 pub struct IdpControl {
@@ -144,19 +144,19 @@ impl IdpControl {
     }
 
     fn send(&self, method: &str, path: &str, body: Option<&Value>) -> Value {
-        let request = ureq::http::Request::builder()
-            .method(method)
-            .uri(format!("{}{path}", self.base));
-        let answer = match body {
-            Some(body) => {
-                let request = request
-                    .header("Content-Type", "application/json")
-                    .body(body.to_string());
-                self.agent.run(request.expect("a request"))
+        let url = format!("{}{path}", self.base);
+        let mut answer = patiently(&url, || {
+            let request = ureq::http::Request::builder().method(method).uri(&url);
+            match body {
+                Some(body) => {
+                    let request = request
+                        .header("Content-Type", "application/json")
+                        .body(body.to_string());
+                    self.agent.run(request.expect("a request"))
+                }
+                None => self.agent.run(request.body(()).expect("a request")),
             }
-            None => self.agent.run(request.body(()).expect("a request")),
-        };
-        let mut answer = answer.expect("the control interface answers");
+        });
         let text = answer.body_mut().read_to_string().expect("text");
         assert!(
             answer.status().is_success(),

@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::idp::agent;
+use super::{idp::agent, stall::patiently};
 
 /// Longest wait for a value. Only a failing test reaches it.
 const DEADLINE: Duration = Duration::from_mins(1);
@@ -35,7 +35,7 @@ pub struct Scrape {
 impl Scrape {
     /// Reads the metrics at this address.
     pub fn of(url: &str) -> Self {
-        let mut response = agent().get(url).call().expect("a response");
+        let mut response = patiently(url, || agent().get(url).call());
         assert_eq!(response.status(), 200);
         let text = response.body_mut().read_to_string().expect("text");
         let samples = text.lines().filter(|line| !line.starts_with('#')).map(sample).collect();

@@ -73,10 +73,9 @@ fn secrets(context: &DoctorContext) -> Vec<CheckResult> {
     results
 }
 
-/// A password in the parameters of the URL. The password of the file is put into the URL, too.
+/// A password in the parameters of the URL.
 fn is_password_in_parameters(context: &DoctorContext) -> bool {
-    let database = &context.settings.database;
-    database.password_file.is_none() && database.url.contains("password=")
+    context.settings.database.url.contains("password=")
 }
 
 /// Whether the value, as it is shown, hides a password before the host.

@@ -9,22 +9,20 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::AzureError;
-
 /// Short enough that a person who tries again starts a new attempt.
 const LIFETIME: Duration = Duration::from_secs(5);
 
 /// The last failure for each key.
-pub(super) struct FailureCache<K>(Mutex<HashMap<K, (Instant, AzureError)>>);
+pub(crate) struct FailureCache<K, E>(Mutex<HashMap<K, (Instant, E)>>);
 
-impl<K> Default for FailureCache<K> {
+impl<K, E> Default for FailureCache<K, E> {
     fn default() -> Self {
         Self(Mutex::default())
     }
 }
 
-impl<K: Eq + Hash> FailureCache<K> {
-    pub(super) fn get(&self, key: &K) -> Option<AzureError> {
+impl<K: Eq + Hash, E: Clone> FailureCache<K, E> {
+    pub(crate) fn get(&self, key: &K) -> Option<E> {
         let failures = self.0.lock();
         failures
             .get(key)
@@ -32,7 +30,7 @@ impl<K: Eq + Hash> FailureCache<K> {
             .map(|(_, error)| error.clone())
     }
 
-    pub(super) fn insert(&self, key: K, error: &AzureError) {
+    pub(crate) fn insert(&self, key: K, error: &E) {
         self.0.lock().insert(key, (Instant::now(), error.clone()));
     }
 }
