@@ -90,7 +90,7 @@ section! {
         );
     }
     also {
-        /// What tokens depend on, if `azure` is set.
+        /// The identity and its tenant, if `azure` is set.
         pub identity: Option<Arc<IdentitySettings>> = None;
     }
 }

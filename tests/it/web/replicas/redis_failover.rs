@@ -21,7 +21,7 @@ const READERS: usize = 6;
 /// `redis.timeout_seconds` is 2. A page also waits for other servers, and for this machine.
 const LONGEST_WAIT: Duration = Duration::from_secs(20);
 
-/// What users saw.
+/// Responses that users got.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     pub(super) pages: usize,
