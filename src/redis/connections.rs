@@ -11,11 +11,8 @@ use std::{
 use parking_lot::Mutex;
 use redis::{ErrorKind, RedisError, RedisResult};
 
-use super::{
-    error::RedisSetupError,
-    servers::{Connection, Servers},
-};
-use crate::{config::RedisSettings, passwords::Password};
+use super::servers::{Connection, Servers};
+use crate::passwords::Password;
 
 /// A connection that is younger than this has found the current servers of a cluster.
 const FAILOVER_PAUSE: Duration = Duration::from_millis(500);
@@ -30,7 +27,7 @@ pub(super) type Pool = r2d2::Pool<ConnectionManager>;
 
 /// Creates and checks connections for the pool.
 pub(super) struct ConnectionManager {
-    servers: Servers,
+    servers: Arc<Servers>,
     epoch: CurrentEpoch,
     last_error: LastError,
 }
@@ -93,17 +90,12 @@ impl LastError {
 }
 
 impl ConnectionManager {
-    /// `None` when the settings name no Redis.
-    pub(super) fn from_settings(
-        settings: &RedisSettings,
-        epoch: &CurrentEpoch,
-        last_error: &LastError,
-    ) -> Result<Option<Self>, RedisSetupError> {
-        Ok(Servers::from_settings(settings)?.map(|servers| Self {
-            servers,
+    pub(super) fn new(servers: &Arc<Servers>, epoch: &CurrentEpoch, last_error: &LastError) -> Self {
+        Self {
+            servers: Arc::clone(servers),
             epoch: epoch.clone(),
             last_error: last_error.clone(),
-        }))
+        }
     }
 
     fn try_connect(&self) -> RedisResult<PooledConnection> {
