@@ -7,6 +7,7 @@
 //! | the database | [`database::each_database`] | the functions of `blogctl::db` |
 //! | a command | [`binary::blogctl`] | [`binary::CommandOutput`], or [`binary::Running`] for servers |
 //! | everything at once | [`dev::Dev`] | any of these |
+//! | replicas behind load balancers | [`replicated_system::ReplicatedSystem`] | any of these |
 //!
 //! [`idp::IdpControl`] commands the identity provider that a system runs: it rotates keys, rejects requests, mints tokens.
 //! [`web::FakeApi`], [`azure::FakeAzure`] and [`entra::ScriptedProvider`] answer whatever the test says.
@@ -34,16 +35,22 @@ pub mod dev;
 pub mod entra;
 pub mod fuzz;
 pub mod idp;
+pub mod load_balancer;
 pub mod logs;
 pub mod metrics;
 pub mod pebble;
 pub mod pgbouncer;
 pub mod pki;
+pub mod postgres_server;
 pub mod raw_http;
 pub mod redis;
 pub mod redis_nodes;
+pub mod replica;
+pub mod replicated_system;
 pub mod role;
+pub mod small_disk;
 pub mod stall;
+pub mod stored_posts;
 pub mod system;
 pub mod tcp_proxy;
 pub mod web;

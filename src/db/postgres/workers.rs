@@ -153,6 +153,10 @@ impl Workers {
             let Some(permit) = lease.permit.lock().take() else {
                 // Abandoned: another thread has taken this one's place.
                 self.stuck.fetch_sub(1, Ordering::Relaxed);
+                // The caller may not have noticed yet that its time is over. Without an outcome, it would report a panic.
+                if let Some(finish) = finish {
+                    finish();
+                }
                 return;
             };
             let (send, receive) = mpsc::channel();
@@ -203,4 +207,38 @@ pub(super) fn watch(all: Vec<Arc<Workers>>) -> io::Result<()> {
         .name("postgres-watch".to_owned())
         .spawn(watch)
         .map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::Semaphore;
+
+    use super::{
+        super::{connect::Connector, parameters::Purpose},
+        *,
+    };
+    use crate::config::DatabaseSettings;
+
+    #[test]
+    fn the_outcome_of_abandoned_work_reaches_a_caller_that_still_waits() {
+        let url = "postgres://localhost/never-used";
+        let connector = Connector::new(url, "a database", &DatabaseSettings::default()).expect("valid settings");
+        let connector = Arc::new(connector);
+        let workers = Workers::new(move || ConnectionSlot::new(Arc::clone(&connector), Purpose::Requests));
+        let turns = Arc::new(Semaphore::new(1));
+        let permit = Arc::clone(&turns).try_acquire_owned().expect("a turn");
+        let (resume, frozen) = mpsc::channel::<()>();
+        let (reply, answer) = mpsc::channel();
+        let job: Job = Box::new(move |_| {
+            frozen.recv().expect("resumed");
+            Box::new(move || reply.send("committed").expect("the caller waits"))
+        });
+        workers.run(job, permit, Instant::now()).expect("a thread");
+        while turns.available_permits() == 0 {
+            workers.abandon_overdue();
+            thread::yield_now();
+        }
+        resume.send(()).expect("it waits");
+        assert_eq!(answer.recv(), Ok("committed"));
+    }
 }

@@ -225,7 +225,8 @@ impl Client {
     }
 }
 
-/// A client for many requests that looks at the status only.
+/// A client for many requests.
+#[derive(Clone)]
 pub struct KeepAliveClient {
     client: Client,
     agent: ureq::Agent,
@@ -245,6 +246,35 @@ impl KeepAliveClient {
         // The agent reuses a connection only if the response was read to its end.
         answer.body_mut().read_to_string().expect("text");
         answer.status().as_u16()
+    }
+
+    /// Sends a request, with a JSON body if there is one.
+    ///
+    /// # Errors
+    /// When the connection fails or breaks, or the response takes more than a minute.
+    pub fn try_send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<&Value>,
+    ) -> Result<ApiResponse, ureq::Error> {
+        let mut call = self.client.call(method, path);
+        for (name, value) in headers {
+            call = call.header(name, value);
+        }
+        if let Some(body) = body {
+            call = call.json(body);
+        }
+        call.try_send_with(&self.agent)
+    }
+
+    /// The same connections and token, for the server at another address.
+    pub fn at_server(&self, base: &str) -> Self {
+        Self {
+            client: self.client.at_server(base),
+            agent: self.agent.clone(),
+        }
     }
 }
 
@@ -270,13 +300,15 @@ impl Call {
     }
 
     pub fn send(self) -> ApiResponse {
-        let agent = agent();
-        let answer = match self.body {
+        self.try_send_with(&agent()).expect("an answer")
+    }
+
+    fn try_send_with(self, agent: &ureq::Agent) -> Result<ApiResponse, ureq::Error> {
+        let mut answer = match self.body {
             Some(body) => agent.run(self.request.body(body).expect("a request")),
             None => agent.run(self.request.body(()).expect("a request")),
-        };
-        let mut answer = answer.expect("an answer");
-        ApiResponse {
+        }?;
+        Ok(ApiResponse {
             status: answer.status().as_u16(),
             headers: answer.headers().clone(),
             text: answer
@@ -285,7 +317,7 @@ impl Call {
                 .limit(100_000_000)
                 .read_to_string()
                 .unwrap_or_default(),
-        }
+        })
     }
 }
 

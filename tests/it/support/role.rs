@@ -15,6 +15,7 @@ use super::{
     binary::{Running, blogctl},
     idp::IdpControl,
     metrics::Scrape,
+    replica::arguments,
     system::{TestServer, settings_for},
     web::{Browser, Page},
 };
@@ -50,26 +51,8 @@ impl RoleProcess {
         drop((api, web));
         let mut process = blogctl(folder.path());
         process.args([command, "--port", &own_port.to_string()]);
-        let cookie_key = "9vQ2mZ7xLk4TbR8cWn5YpD1sHf6GjA3eUq0oXiVtMzKwBhNrEyCdSaPl7u2J";
-        let own = [
-            "metrics.enabled=true".to_owned(),
-            "metrics.port=0".to_owned(),
-            "server.environment=development".to_owned(),
-            "server.workers=2".to_owned(),
-            format!("entra.tenant_id={}", settings.entra.tenant_id),
-            format!("entra.authority_host=http://localhost:{}", port(&idp)),
-            format!("client.client_id={}", settings.client.client_id),
-            "client.cert_path=client.pem".to_owned(),
-            format!("client.api_scope={}", settings.client.api_scope),
-            format!("client.api_base_url={}", settings.client.api_base_url),
-            format!("client.cookie_key={cookie_key}"),
-            format!("api.app_id_uri={}", settings.api.app_id_uri),
-            format!(
-                "api.client_id={}",
-                settings.api.client_id.as_deref().unwrap_or_default()
-            ),
-            "database.url=blog.db".to_owned(),
-        ];
+        let mut own = arguments(&settings);
+        own.extend(["metrics.enabled=true", "metrics.port=0", "database.url=blog.db"].map(str::to_owned));
         for setting in own.iter().map(String::as_str).chain(more.iter().copied()) {
             process.args(["--set", setting]);
         }

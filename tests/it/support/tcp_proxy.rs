@@ -28,6 +28,8 @@ struct State {
     accepted: AtomicUsize,
     /// Connections with a smaller number are silent.
     silent_below: AtomicUsize,
+    /// Connections with a smaller number are closed.
+    cut_below: AtomicUsize,
     is_ended: AtomicBool,
 }
 
@@ -75,6 +77,11 @@ impl TcpProxy {
         self.state.silent_below.store(self.accepted(), Ordering::SeqCst);
     }
 
+    /// Closes all open connections; new ones work.
+    pub fn cut_open_connections(&self) {
+        self.state.cut_below.store(self.accepted(), Ordering::SeqCst);
+    }
+
     /// Makes all connections silent until [`Self::recover`].
     pub fn silence_all(&self) {
         self.state.silent_below.store(usize::MAX, Ordering::SeqCst);
@@ -105,7 +112,7 @@ fn pass(mut from: TcpStream, mut to: TcpStream, number: usize, state: &State) {
     from.set_read_timeout(Some(Duration::from_millis(50)))
         .expect("a socket");
     let mut buffer = vec![0; 64 * 1024];
-    while !state.is_ended.load(Ordering::SeqCst) {
+    while !state.is_ended.load(Ordering::SeqCst) && number >= state.cut_below.load(Ordering::SeqCst) {
         let read = match from.read(&mut buffer) {
             Ok(0) => break,
             Ok(read) => read,
