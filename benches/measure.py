@@ -58,6 +58,11 @@ SCENARIOS = [
 
 def main():
     options = arguments()
+    if options.database == "postgres" and BLOGCTL.exists():
+        import measure_postgres
+
+        measure_postgres.main(options)
+        return
     if not BLOGCTL.exists() or not COMPARATOR.exists():
         sys.exit("error: the release build is missing: use benches/run, which builds it")
     shutil.rmtree(WORK, ignore_errors=True)
@@ -92,6 +97,8 @@ def main():
 
 def arguments():
     parser = argparse.ArgumentParser(prog="benches/run", description="Measures the API against the bare web server.")
+    parser.add_argument("--database", choices=["sqlite", "postgres"], default="sqlite",
+                        help="postgres: compare the API on PostgreSQL with pgbench instead")
     parser.add_argument("--seconds", type=int, default=5, help="seconds per measurement (5)")
     parser.add_argument("--rounds", type=int, default=3, help="rounds of all measurements (3)")
     parser.add_argument("--posts", type=int, default=100_000, help="posts in the database (100000)")

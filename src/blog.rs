@@ -12,9 +12,9 @@ pub mod user;
 
 pub use idempotency::{IdempotencyKey, IdempotentResponse};
 pub use pages::MAX_PAGE_BYTES;
-pub use post::{Cursor, Draft, Filter, Page, Paging, Post, PostChange, Precondition, Version, View};
+pub use post::{AuthorFilter, Cursor, Draft, Filter, Page, Paging, Post, PostChange, Precondition, Version, View};
 pub use service::{Blog, BlogError, PostEvent, PostEventKind};
 pub use text::{Content, InvalidText, MAX_TITLE_CHARS, Title};
-pub use user::{Actor, Rights, TokenName, User, UserKey};
+pub use user::{Actor, Author, Rights, TokenName, User, UserKey};
 
 pub use crate::db::DataVersion;

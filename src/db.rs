@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use crate::config::DatabaseSettings;
 
+mod author;
 mod blocking;
 mod column_types;
 mod connection;
@@ -37,7 +38,7 @@ pub use deadline::within;
 pub use error::DbError;
 pub use post_list::DataVersion;
 pub use url::DatabaseUrl;
-pub use work::{AfterCommit, Work, WorkError, WorkValue};
+pub use work::{AfterCommit, Work, WorkError, WorkValue, WriteStatement};
 
 use self::{
     connection::{POSTGRES, SQLITE},
@@ -84,6 +85,11 @@ impl Database {
     /// The address. Its `Display` shows no password.
     pub fn url(&self) -> &DatabaseUrl {
         &self.opened.url
+    }
+
+    /// Whether each statement takes a round trip to a server, so that fewer statements are worth more than simpler ones.
+    pub fn is_remote(&self) -> bool {
+        matches!(self.opened.engine, Engine::Postgres(_))
     }
 
     /// Runs a trivial query, for the readiness probe.
@@ -172,6 +178,33 @@ impl Database {
         match &self.opened.engine {
             Engine::Sqlite(sqlite) => span::unit("write", SQLITE, sqlite.write(work, after_commit)).await,
             Engine::Postgres(postgres) => span::unit("write", POSTGRES, postgres.write(work, after_commit)).await,
+        }
+    }
+
+    /// Runs a read, and then one statement that writes, with what was read. SQLite runs both in one transaction; on
+    /// PostgreSQL there is none, so other writers may change in between what was read: the statement must check for it.
+    /// Both may run again as those of [`Self::write`], and `after_commit` is called as in [`Self::write_then`].
+    ///
+    /// # Errors
+    /// The work's own, or the database's when the statement is not committed, or may not be.
+    pub async fn read_then_write<R, T: WorkValue, E: WorkError>(
+        &self,
+        read: impl Work<R, E>,
+        statement: impl WriteStatement<R, T, E>,
+        after_commit: impl AfterCommit<T>,
+    ) -> Result<T, E> {
+        match &self.opened.engine {
+            Engine::Sqlite(sqlite) => {
+                let both = move |connection: &mut Connection<'_>| {
+                    let found = read(connection)?;
+                    statement(connection, found)
+                };
+                span::unit("write", SQLITE, sqlite.write(both, after_commit)).await
+            }
+            Engine::Postgres(postgres) => {
+                let write = postgres.read_then_write(read, statement, after_commit);
+                span::unit("write", POSTGRES, write).await
+            }
         }
     }
 

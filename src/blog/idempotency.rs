@@ -3,15 +3,17 @@
 //! A client that received no response does not know whether its post was created. Key and response are stored in the
 //! transaction that creates the post, so neither exists without the other.
 
+use std::sync::Arc;
+
 use chrono::TimeDelta;
 use openssl::sha::Sha256;
 
 use super::{
-    Blog, BlogError, Draft, Post, PostEvent, PostEventKind, Rights, User, Version,
-    service::{insert, now},
+    Author, Blog, BlogError, Draft, Post, PostEvent, PostEventKind, Rights, Version,
+    service::{PostAuthor, insert, now},
 };
 use crate::db::{
-    Connection,
+    Connection, DbError, WorkError,
     idempotency::{self, StoredResponse},
 };
 
@@ -56,7 +58,7 @@ pub struct IdempotentResponse {
 
 impl Blog {
     /// Creates a post, unless the author has created it under this key within a day: then returns the stored response.
-    /// `render` makes the response body. Waits for another creation by the same author under a key that is in progress.
+    /// `render` makes the response body. Waits for another creation by the same author under the key that is in progress.
     ///
     /// # Errors
     /// [`BlogError::ReadOnly`], then [`BlogError::KeyReused`] when another post was created under the key, or the
@@ -64,48 +66,117 @@ impl Blog {
     pub async fn create_idempotent(
         &self,
         rights: Rights,
-        author: &User,
+        author: impl Into<Author<'_>>,
         draft: Draft,
         key: IdempotencyKey,
-        render: impl Fn(&Post) -> serde_json::Result<String> + Send + 'static,
+        render: impl Fn(&Post) -> serde_json::Result<String> + Clone + Send + 'static,
     ) -> Result<IdempotentResponse, BlogError> {
         if rights < Rights::Write {
             return Err(BlogError::ReadOnly);
         }
-        let (author, author_key, report) = (author.clone(), author.key, self.reporter());
-        let work = move |connection: &mut Connection<'_>| {
-            let (user_id, key, fingerprint) = (author.id, key.as_str(), fingerprint(&draft));
-            idempotency::lock_keys(connection, user_id)?;
-            let now = now();
-            if let Some(stored) = idempotency::find(connection, user_id, key)? {
-                if stored.created_at > now - KEY_LIFETIME {
-                    return replay(stored, &fingerprint);
+        let (author, draft) = (author.into(), Arc::new(draft));
+        let mut creation = Creation {
+            author: self.expected_author(author).await?,
+            draft: Arc::clone(&draft),
+            key,
+            is_key_in_use: false,
+        };
+        // Almost always the key is new, so nothing looks for it first. Each further turn follows a change that another
+        // transaction has committed; the request's deadline ends them all.
+        loop {
+            let (report, author_key) = (self.reporter(), author.key);
+            let after_commit = move |outcome: &Option<IdempotentResponse>| {
+                if let Some(IdempotentResponse {
+                    post_id,
+                    is_replay: false,
+                    ..
+                }) = *outcome
+                {
+                    report(PostEvent {
+                        kind: PostEventKind::Created,
+                        post_id,
+                        author: author_key,
+                    });
                 }
-                idempotency::delete(connection, user_id, key)?;
-            }
-            idempotency::delete_expired(connection, now - KEY_LIFETIME, EXPIRED_PER_CREATION)?;
-            let post = insert(connection, author.clone(), &draft)?;
-            let body = render(&post).map_err(BlogError::Render)?;
-            let stored = StoredResponse {
-                fingerprint: fingerprint.to_vec(),
-                post_id: post.id,
-                post_version: post.version().0,
-                body,
-                created_at: now,
             };
-            idempotency::insert(connection, user_id, key, &stored)?;
-            Ok(response(stored, false))
-        };
-        let after_commit = move |response: &IdempotentResponse| {
-            if !response.is_replay {
-                report(PostEvent {
-                    kind: PostEventKind::Created,
-                    post_id: response.post_id,
-                    author: author_key,
-                });
+            let (attempt, render) = (creation.clone(), render.clone());
+            let work = move |connection: &mut Connection<'_>| attempt.run(connection, &render);
+            match self.database.write_then(work, after_commit).await {
+                Ok(Some(response)) => return Ok(response),
+                Ok(None) => {}
+                Err(CreationError::KeyInUse) => creation.is_key_in_use = true,
+                Err(CreationError::Failed(error)) => return Err(error),
             }
+            creation.author = self.ensured_author(author).await?;
+        }
+    }
+}
+
+/// What to create.
+#[derive(Clone)]
+struct Creation {
+    author: PostAuthor,
+    draft: Arc<Draft>,
+    key: IdempotencyKey,
+    /// Whether an earlier attempt found that the key is in use.
+    is_key_in_use: bool,
+}
+
+/// Why a creation is rolled back.
+enum CreationError {
+    /// A response is stored under the key.
+    KeyInUse,
+    Failed(BlogError),
+}
+
+impl<E: Into<BlogError>> From<E> for CreationError {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl WorkError for CreationError {
+    fn database_error(&self) -> Option<&DbError> {
+        match self {
+            Self::KeyInUse => None,
+            Self::Failed(error) => error.database_error(),
+        }
+    }
+}
+
+impl Creation {
+    /// Creates the post, or returns the stored response; `None` if the author is not yet a user, or has another name.
+    fn run(
+        &self,
+        connection: &mut Connection<'_>,
+        render: impl Fn(&Post) -> serde_json::Result<String>,
+    ) -> Result<Option<IdempotentResponse>, CreationError> {
+        let (now, key, fingerprint) = (now(), self.key.as_str(), fingerprint(&self.draft));
+        let expired = now - KEY_LIFETIME;
+        if self.is_key_in_use
+            && let PostAuthor::Ensured(user) = &self.author
+            && let Some(stored) = idempotency::find(connection, user.id, key)?
+            && stored.created_at > expired
+        {
+            return Ok(Some(replay(stored, &fingerprint)?));
+        }
+        let Some(post) = insert(connection, &self.author, &self.draft)? else {
+            return Ok(None);
         };
-        self.database.write_then(work, after_commit).await
+        if self.is_key_in_use {
+            idempotency::delete_if_expired(connection, post.author.id, key, expired)?;
+        }
+        let stored = StoredResponse {
+            fingerprint: fingerprint.to_vec(),
+            post_id: post.id,
+            post_version: post.version().0,
+            body: render(&post).map_err(BlogError::Render)?,
+            created_at: now,
+        };
+        if !idempotency::insert(connection, post.author.id, key, &stored, expired, EXPIRED_PER_CREATION)? {
+            return Err(CreationError::KeyInUse);
+        }
+        Ok(Some(response(stored, false)))
     }
 }
 

@@ -3,7 +3,7 @@
 //! A page ends after a number of posts or a number of bytes, whichever comes first: a thousand posts may be 200 KB or
 //! 200 MB. A page is rendered on the thread that read it, so that a large one does not block a serving thread.
 
-use super::{Blog, BlogError, Cursor, Filter, Page, Paging, Post, View, excerpt};
+use super::{AuthorFilter, Blog, BlogError, Cursor, Filter, Page, Paging, Post, View, excerpt};
 use crate::db::{
     Connection,
     post_list::{self, Keyset, PageEnd, PageLimits, PageRows, PostFilter},
@@ -46,11 +46,9 @@ impl Blog {
             ..view
         };
         if let Some(text) = filter.text {
-            return self.search(&text, filter.author_id, paging, view, render).await;
+            return self.search(&text, filter.author, paging, view, render).await;
         }
-        let filter = PostFilter {
-            author_id: filter.author_id,
-        };
+        let filter = PostFilter { author: filter.author };
         let is_near = match paging {
             Paging::Skip(skip) => skip <= SHORT_SKIP,
             Paging::After(_) => true,
@@ -80,7 +78,7 @@ impl Blog {
     async fn search<T: Send + 'static>(
         &self,
         text: &str,
-        author_id: Option<i64>,
+        author: Option<AuthorFilter>,
         paging: Paging,
         view: View,
         render: fn(Page) -> T,
@@ -88,7 +86,7 @@ impl Blog {
         let Paging::Skip(skip) = paging else {
             return Err(BlogError::NoCursorInSearch);
         };
-        let Some(query) = SearchQuery::parse(text, author_id) else {
+        let Some(query) = SearchQuery::parse(text, author) else {
             return Ok(render(Page::empty()));
         };
         // Covers every post written before, except after a burst of writes.
@@ -118,8 +116,7 @@ fn read_page(
     view: View,
     max_bytes: usize,
 ) -> Result<(Page, PageEnd), BlogError> {
-    let total = post_list::count(connection, filter)?;
-    let total = u64::try_from(total).unwrap_or(0);
+    let count = |connection: &mut Connection<'_>| post_list::count(connection, filter).map(total);
     let after = match paging {
         // A number beyond `i64` is past the end of every list.
         Paging::Skip(skip) => post_list::skip(connection, filter, i64::try_from(skip).unwrap_or(i64::MAX))?,
@@ -129,9 +126,17 @@ fn read_page(
         }),
     };
     let Some(after) = after else {
+        let total = count(connection)?;
         return Ok((Page { total, ..Page::empty() }, PageEnd::LastPage));
     };
-    let PageRows { rows, end, bytes } = post_list::after(connection, filter, after, limits(view, max_bytes))?;
+    let PageRows {
+        rows,
+        end,
+        bytes,
+        total: counted,
+    } = post_list::after(connection, filter, after, limits(view, max_bytes))?;
+    // Only rows come with the total.
+    let total = counted.map_or_else(|| count(connection), |counted| Ok(total(counted)))?;
     let posts = posts(rows, view);
     let next = posts
         .last()
@@ -150,6 +155,10 @@ fn read_page(
     ))
 }
 
+fn total(count: i64) -> u64 {
+    u64::try_from(count).unwrap_or(0)
+}
+
 fn read_hits(connection: &mut Connection<'_>, query: &SearchQuery, skip: u64, view: View) -> Result<Page, BlogError> {
     let SearchHits {
         ids,
@@ -166,6 +175,7 @@ fn read_hits(connection: &mut Connection<'_>, query: &SearchQuery, skip: u64, vi
         rows,
         end: page_end,
         bytes,
+        ..
     } = post_list::by_ids(connection, ids, limits(view, MAX_PAGE_BYTES))?;
     // When the page ends early, the next one begins after its last post.
     let last_shown = rows

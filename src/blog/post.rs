@@ -3,6 +3,7 @@
 use chrono::{DateTime, SubsecRound as _, Utc};
 
 use super::{Content, Title, User};
+pub use crate::db::post_list::AuthorFilter;
 use crate::db::posts::PostRow;
 
 /// A post with its author.
@@ -134,8 +135,8 @@ pub enum Paging {
 /// Which posts a page shows.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Filter {
-    /// Only those of the user with this row id.
-    pub author_id: Option<i64>,
+    /// Only those of this user.
+    pub author: Option<AuthorFilter>,
     /// Only those whose title or content contains these words, best match first.
     pub text: Option<String>,
 }

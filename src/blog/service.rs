@@ -6,12 +6,12 @@ use std::sync::Arc;
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 
 use super::{
-    Actor, Draft, Post, PostChange, Precondition, Rights, TokenName, User, UserKey,
+    Actor, Author, Draft, Post, PostChange, Precondition, Rights, TokenName, User, UserKey,
     text::{UNKNOWN_NAME, clean_display_name},
 };
 use crate::db::{
-    Connection, DataVersion, Database, DbError, WorkError,
-    posts::{self, Changes, NewPost},
+    Connection, DataVersion, Database, DbError, WorkError, WorkValue,
+    posts::{self, Changes, NewPost, PostRow},
     users::{self, NewUser},
 };
 
@@ -106,7 +106,7 @@ impl Blog {
     }
 
     /// Reports an event to the observer.
-    pub(super) fn reporter(&self) -> impl FnOnce(PostEvent) + Send + use<> {
+    pub(super) fn reporter(&self) -> impl FnOnce(PostEvent) + Clone + Send + use<> {
         let observer = self.observer.clone();
         move |event| {
             if let Some(observer) = observer {
@@ -192,21 +192,27 @@ impl Blog {
         found.map(Post::from).ok_or(BlogError::PostNotFound)
     }
 
-    /// Creates a post.
+    /// Creates a post. The author becomes a user, as by [`Blog::ensure_user`].
     ///
     /// # Errors
     /// [`BlogError::ReadOnly`], or the database's.
-    pub async fn create(&self, rights: Rights, author: &User, draft: Draft) -> Result<Post, BlogError> {
+    pub async fn create(&self, rights: Rights, author: impl Into<Author<'_>>, draft: Draft) -> Result<Post, BlogError> {
         if rights < Rights::Write {
             return Err(BlogError::ReadOnly);
         }
-        let (author, report) = (author.clone(), self.reporter());
-        self.database
-            .write_then(
-                move |connection| insert(connection, author.clone(), &draft),
-                move |post: &Post| report(post.event(PostEventKind::Created)),
-            )
-            .await
+        let (author, draft) = (author.into(), Arc::new(draft));
+        let mut expected = self.expected_author(author).await?;
+        // Runs twice at most: a user who was ensured is accepted.
+        loop {
+            let (draft, report) = (Arc::clone(&draft), self.reporter());
+            let after_commit = if_some(move |post: &Post| report(post.event(PostEventKind::Created)));
+            let statement = move |connection: &mut Connection<'_>, ()| insert(connection, &expected, &draft);
+            let created = self.database.read_then_write(|_| Ok(()), statement, after_commit);
+            if let Some(post) = created.await? {
+                return Ok(post);
+            }
+            expected = self.ensured_author(author).await?;
+        }
     }
 
     /// Changes a post of the actor, or any post if the actor may manage; only if it satisfies the precondition. An
@@ -222,38 +228,25 @@ impl Blog {
         change: PostChange,
         precondition: Option<Precondition>,
     ) -> Result<Post, BlogError> {
-        let report = Some(self.reporter()).filter(|_| change.title.is_some() || change.content.is_some());
-        let work = move |connection: &mut Connection<'_>| {
-            let mut post = authorize_change(connection, actor, id, precondition.as_ref())?;
-            if change.title.is_none() && change.content.is_none() {
-                return Ok(post);
-            }
-            post.updated_at = later_than(post.updated_at);
-            let title = change.title.as_ref().map(super::Title::as_str);
-            let content = change.content.as_ref().map(super::Content::as_str);
-            posts::update(
-                connection,
-                id,
-                Changes {
-                    title,
-                    content,
-                    updated_at: post.updated_at,
-                },
-            )?;
-            if let Some(title) = title {
-                title.clone_into(&mut post.title);
-            }
-            if let Some(content) = content {
-                content.clone_into(&mut post.content);
-            }
-            Ok(post)
+        let change = Arc::new(change);
+        let is_empty = change.title.is_none() && change.content.is_none();
+        let check = move |connection: &mut Connection<'_>, find: FindPost| {
+            authorize_change(find(connection, id)?, actor, precondition.as_ref())
         };
-        let after_commit = move |post: &Post| {
-            if let Some(report) = report {
-                report(post.event(PostEventKind::Changed));
+        let write = move |connection: &mut Connection<'_>, post: Post| {
+            if is_empty {
+                return Ok(Some(post));
             }
+            update(connection, post, &change)
         };
-        self.database.write_then(work, after_commit).await
+        let report = self.reporter();
+        let event = move |post: &Post| post.event(PostEventKind::Changed);
+        self.change_checked(check, write, move |post: &Post| {
+            if !is_empty {
+                report(event(post));
+            }
+        })
+        .await
     }
 
     /// Deletes a post of the actor, or any post if the actor may manage; only if it satisfies the precondition.
@@ -261,15 +254,89 @@ impl Blog {
     /// # Errors
     /// As [`Blog::change`].
     pub async fn delete(&self, actor: Actor, id: i64, precondition: Option<Precondition>) -> Result<(), BlogError> {
-        let work = move |connection: &mut Connection<'_>| {
-            let post = authorize_change(connection, actor, id, precondition.as_ref())?;
-            posts::delete(connection, id)?;
-            Ok(post.event(PostEventKind::Deleted))
+        let check = move |connection: &mut Connection<'_>, find: FindPost| {
+            authorize_change(find(connection, id)?, actor, precondition.as_ref())
+        };
+        let write = move |connection: &mut Connection<'_>, post: Post| {
+            let is_deleted = posts::delete(connection, id, post.updated_at)?;
+            Ok(is_deleted.then(|| post.event(PostEventKind::Deleted)))
         };
         let report = self.reporter();
-        let after_commit = move |event: &PostEvent| report(*event);
-        self.database.write_then(work, after_commit).await.map(drop)
+        self.change_checked(check, write, move |event: &PostEvent| report(*event))
+            .await
+            .map(drop)
     }
+
+    /// Reads a post, checks the rule, and writes if the post is still the one that was read. If it is not, does the same
+    /// again in a transaction that locks the post, so that a post that changes often cannot keep a caller waiting.
+    async fn change_checked<T: WorkValue>(
+        &self,
+        check: impl Fn(&mut Connection<'_>, FindPost) -> Result<Post, BlogError> + Clone + Send + 'static,
+        write: impl Fn(&mut Connection<'_>, Post) -> Result<Option<T>, BlogError> + Clone + Send + 'static,
+        report: impl FnOnce(&T) + Clone + Send + 'static,
+    ) -> Result<T, BlogError> {
+        let read = {
+            let check = check.clone();
+            move |connection: &mut Connection<'_>| check(connection, posts::by_id)
+        };
+        let written = self
+            .database
+            .read_then_write(read, write.clone(), if_some(report.clone()));
+        if let Some(written) = written.await? {
+            return Ok(written);
+        }
+        let locked = move |connection: &mut Connection<'_>| {
+            let post = check(connection, posts::by_id_locked)?;
+            write(connection, post)
+        };
+        let written = self.database.write_then(locked, if_some(report)).await?;
+        // A program that changes rows without changing their times.
+        written.ok_or(BlogError::Stale)
+    }
+
+    /// The author of a post that is about to be stored. On PostgreSQL, the statement that stores the post looks the user
+    /// up: no round trip before it, and no cached user that could be outdated.
+    pub(super) async fn expected_author(&self, author: Author<'_>) -> Result<PostAuthor, BlogError> {
+        if !self.database.is_remote() {
+            return self.ensured_author(author).await;
+        }
+        Ok(PostAuthor::Expected {
+            key: author.key,
+            name: clean_display_name(author.name.name),
+        })
+    }
+
+    /// The author, who is a user from now on, under the name that counts.
+    pub(super) async fn ensured_author(&self, author: Author<'_>) -> Result<PostAuthor, BlogError> {
+        let (user, _) = self.ensure_user(author.key, author.name).await?;
+        Ok(PostAuthor::Ensured(user))
+    }
+}
+
+/// Reports what was written, if anything was.
+fn if_some<T>(report: impl FnOnce(&T)) -> impl FnOnce(&Option<T>) {
+    move |written| {
+        if let Some(written) = written {
+            report(written);
+        }
+    }
+}
+
+/// Reads the post with an id: [`posts::by_id`] or [`posts::by_id_locked`].
+type FindPost = fn(&mut Connection<'_>, i64) -> Result<Option<PostRow>, DbError>;
+
+/// The author of a post that is about to be stored.
+#[derive(Debug, Clone)]
+pub(super) enum PostAuthor {
+    /// This user.
+    Ensured(User),
+    /// Most likely a user, and under the name in the token, if it has one.
+    Expected {
+        /// Tenant and object id.
+        key: UserKey,
+        /// The name in the token.
+        name: Option<String>,
+    },
 }
 
 impl Post {
@@ -282,40 +349,75 @@ impl Post {
     }
 }
 
-pub(super) fn insert(connection: &mut Connection<'_>, author: User, draft: &Draft) -> Result<Post, BlogError> {
+/// Stores a post; `None` if the expected author is not a user, or has another name.
+pub(super) fn insert(
+    connection: &mut Connection<'_>,
+    author: &PostAuthor,
+    draft: &Draft,
+) -> Result<Option<Post>, BlogError> {
     let now = now();
     let (title, content) = (draft.title.as_str(), draft.content.as_str());
     let new = NewPost {
-        author_id: author.id,
+        author_id: 0,
         title,
         content,
         created_at: now,
         updated_at: now,
     };
-    let id = posts::insert(connection, &new)?;
-    let (title, content) = (title.to_owned(), content.to_owned());
-    Ok(Post {
+    let stored = match author {
+        PostAuthor::Ensured(user) => {
+            let new = NewPost {
+                author_id: user.id,
+                ..new
+            };
+            Some((posts::insert(connection, &new)?, user.clone()))
+        }
+        PostAuthor::Expected { key, name } => {
+            posts::insert_by(connection, *key, name.as_deref(), &new)?.map(|(id, user)| (id, user.into()))
+        }
+    };
+    Ok(stored.map(|(id, author)| Post {
         id,
-        title,
-        content,
+        title: title.to_owned(),
+        content: content.to_owned(),
         is_truncated: None,
         author,
         created_at: now,
         updated_at: now,
-    })
+    }))
 }
 
-/// The rule for changes and deletions. It runs in the transaction that writes, so that the post cannot change in
-/// between.
+/// Changes a post that was read; `None` if it has changed since.
+fn update(connection: &mut Connection<'_>, mut post: Post, change: &PostChange) -> Result<Option<Post>, BlogError> {
+    let seen = post.updated_at;
+    post.updated_at = later_than(seen);
+    let title = change.title.as_ref().map(super::Title::as_str);
+    let content = change.content.as_ref().map(super::Content::as_str);
+    let changes = Changes {
+        title,
+        content,
+        updated_at: post.updated_at,
+    };
+    if !posts::update(connection, post.id, seen, changes)? {
+        return Ok(None);
+    }
+    if let Some(title) = title {
+        title.clone_into(&mut post.title);
+    }
+    if let Some(content) = content {
+        content.clone_into(&mut post.content);
+    }
+    Ok(Some(post))
+}
+
+/// The rule for changes and deletions. The post cannot change between this check and the write: it is locked, or the write
+/// finds no post with this time of change.
 fn authorize_change(
-    connection: &mut Connection<'_>,
+    found: Option<PostRow>,
     actor: Actor,
-    id: i64,
     precondition: Option<&Precondition>,
 ) -> Result<Post, BlogError> {
-    let post: Post = posts::by_id_locked(connection, id)?
-        .ok_or(BlogError::PostNotFound)?
-        .into();
+    let post: Post = found.ok_or(BlogError::PostNotFound)?.into();
     if actor.rights < Rights::Write {
         return Err(BlogError::ReadOnly);
     }

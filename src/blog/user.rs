@@ -27,6 +27,26 @@ impl<'a> From<&'a String> for TokenName<'a> {
     }
 }
 
+/// The author of a new post. The first post makes the caller a user; a changed name is taken over as by
+/// [`super::Blog::ensure_user`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Author<'a> {
+    /// Tenant and object id.
+    pub key: UserKey,
+    /// The name in the caller's token.
+    pub name: TokenName<'a>,
+}
+
+impl From<&User> for Author<'_> {
+    /// The user under the stored name.
+    fn from(user: &User) -> Self {
+        Self {
+            key: user.key,
+            name: "".into(),
+        }
+    }
+}
+
 /// What a caller may do. Each level includes those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Rights {

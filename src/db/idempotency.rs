@@ -1,15 +1,15 @@
 //! Idempotency keys, and the responses stored under them: see [`crate::blog::idempotency`].
 
 use chrono::{DateTime, Utc};
-use diesel::prelude::*;
-
-use super::{
-    Connection, DbError,
-    column_types::StoredTime,
-    on_either,
-    schema::{idempotency_keys, users},
-    span::statement,
+use diesel::{
+    pg::{Pg, PgConnection},
+    prelude::*,
+    query_builder::{AstPass, QueryFragment, QueryId},
+    sql_types::BigInt,
+    sqlite::SqliteConnection,
 };
+
+use super::{Connection, DbError, column_types::StoredTime, on_either, schema::idempotency_keys, span::statement};
 
 /// The response stored under a key.
 #[derive(Debug, Clone, Queryable, Selectable)]
@@ -29,24 +29,6 @@ pub struct StoredResponse {
     pub created_at: DateTime<Utc>,
 }
 
-/// Makes other transactions that use this user's keys wait until this one ends: two that look for the same key at the
-/// same time would both find nothing.
-pub fn lock_keys(connection: &mut Connection<'_>, user_id: i64) -> Result<(), DbError> {
-    statement(connection, "SELECT FOR UPDATE", "users", |connection| {
-        // On SQLite, the transaction holds the only write lock. On PostgreSQL, this lock does not block inserts of posts
-        // that refer to the user.
-        if let Connection::Postgres(c) = connection {
-            users::table
-                .find(user_id)
-                .select(users::id)
-                .for_no_key_update()
-                .get_result::<i64>(&mut **c)
-                .optional()?;
-        }
-        Ok(())
-    })
-}
-
 /// Finds the response stored under a user's key.
 pub fn find(connection: &mut Connection<'_>, user_id: i64, key: &str) -> Result<Option<StoredResponse>, DbError> {
     statement(connection, "SELECT", "idempotency_keys", |connection| {
@@ -59,13 +41,16 @@ pub fn find(connection: &mut Connection<'_>, user_id: i64, key: &str) -> Result<
     })
 }
 
-/// Stores a response under a user's key, which must be unused.
+/// Stores a response under a user's key unless the key is in use; returns whether it did. Waits for a transaction that is
+/// using the key. Also deletes keys created at or before `expired`, at most `max_expired` of them.
 pub fn insert(
     connection: &mut Connection<'_>,
     user_id: i64,
     key: &str,
     response: &StoredResponse,
-) -> Result<(), DbError> {
+    expired: DateTime<Utc>,
+    max_expired: i64,
+) -> Result<bool, DbError> {
     statement(connection, "INSERT", "idempotency_keys", |connection| {
         let values = (
             idempotency_keys::user_id.eq(user_id),
@@ -76,42 +61,90 @@ pub fn insert(
             idempotency_keys::answer.eq(&response.body),
             idempotency_keys::created_at_micros.eq(response.created_at.timestamp_micros()),
         );
-        on_either!(connection, |c| diesel::insert_into(idempotency_keys::table)
-            .values(values)
-            .execute(c))?;
-        Ok(())
+        // A macro, because the type of the statement differs between the databases.
+        macro_rules! insert {
+            () => {
+                diesel::insert_into(idempotency_keys::table)
+                    .values(values)
+                    .on_conflict((idempotency_keys::user_id, idempotency_keys::key))
+                    .do_nothing()
+            };
+        }
+        let inserted = match connection {
+            Connection::Sqlite(c) => {
+                delete_expired(c, expired, max_expired)?;
+                insert!().execute(&mut **c)?
+            }
+            Connection::Postgres(c) => {
+                let insert = AfterDeletingExpired {
+                    expired: expired.timestamp_micros(),
+                    max_expired,
+                    insert: insert!(),
+                };
+                insert.execute(&mut **c)?
+            }
+        };
+        Ok(inserted == 1)
     })
 }
 
-/// Deletes a user's key.
-pub fn delete(connection: &mut Connection<'_>, user_id: i64, key: &str) -> Result<(), DbError> {
+/// Deletes expired keys in the statement that inserts one: one round trip.
+struct AfterDeletingExpired<I> {
+    expired: i64,
+    max_expired: i64,
+    insert: I,
+}
+
+impl<I: QueryFragment<Pg>> QueryFragment<Pg> for AfterDeletingExpired<I> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql(
+            "WITH deleted AS (DELETE FROM idempotency_keys WHERE id IN (SELECT id FROM idempotency_keys \
+             WHERE created_at_micros <= ",
+        );
+        out.push_bind_param::<BigInt, _>(&self.expired)?;
+        out.push_sql(" ORDER BY created_at_micros LIMIT ");
+        out.push_bind_param::<BigInt, _>(&self.max_expired)?;
+        // Skips the rows that another transaction is deleting.
+        out.push_sql(" FOR UPDATE SKIP LOCKED)) ");
+        self.insert.walk_ast(out)
+    }
+}
+
+impl<I> QueryId for AfterDeletingExpired<I> {
+    type QueryId = ();
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl<I> RunQueryDsl<PgConnection> for AfterDeletingExpired<I> {}
+
+/// Deletes a user's key if it was created at or before `expired`.
+pub fn delete_if_expired(
+    connection: &mut Connection<'_>,
+    user_id: i64,
+    key: &str,
+    expired: DateTime<Utc>,
+) -> Result<(), DbError> {
     statement(connection, "DELETE", "idempotency_keys", |connection| {
         on_either!(connection, |c| diesel::delete(idempotency_keys::table)
             .filter(idempotency_keys::user_id.eq(user_id))
             .filter(idempotency_keys::key.eq(key))
+            .filter(idempotency_keys::created_at_micros.le(expired.timestamp_micros()))
             .execute(c))?;
         Ok(())
     })
 }
 
-/// Deletes the oldest keys created at or before `until`, at most `max` of them.
-pub fn delete_expired(connection: &mut Connection<'_>, until: DateTime<Utc>, max: i64) -> Result<(), DbError> {
-    statement(connection, "DELETE", "idempotency_keys", |connection| {
-        let oldest = idempotency_keys::table
-            .filter(idempotency_keys::created_at_micros.le(until.timestamp_micros()))
-            .order(idempotency_keys::created_at_micros)
-            .limit(max)
-            .select(idempotency_keys::id);
-        let old: Vec<i64> = match connection {
-            Connection::Sqlite(c) => oldest.load(&mut **c)?,
-            // Skips the rows that another transaction is deleting.
-            Connection::Postgres(c) => oldest.for_update().skip_locked().load(&mut **c)?,
-        };
-        if !old.is_empty() {
-            on_either!(connection, |c| diesel::delete(idempotency_keys::table)
-                .filter(idempotency_keys::id.eq_any(&old))
-                .execute(c))?;
-        }
-        Ok(())
-    })
+fn delete_expired(connection: &mut SqliteConnection, expired: DateTime<Utc>, max: i64) -> QueryResult<()> {
+    let old: Vec<i64> = idempotency_keys::table
+        .filter(idempotency_keys::created_at_micros.le(expired.timestamp_micros()))
+        .order(idempotency_keys::created_at_micros)
+        .limit(max)
+        .select(idempotency_keys::id)
+        .load(connection)?;
+    if !old.is_empty() {
+        diesel::delete(idempotency_keys::table)
+            .filter(idempotency_keys::id.eq_any(&old))
+            .execute(connection)?;
+    }
+    Ok(())
 }

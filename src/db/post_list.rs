@@ -1,14 +1,19 @@
 //! Lists of posts, newest first. Posts of the same time are ordered by id, so that the order never varies.
 
+mod index_queries;
 mod page_query;
 
 use diesel::{connection::DefaultLoadingMode, prelude::*};
 
-use self::page_query::PageQuery;
+use self::{
+    index_queries::{CountQuery, LastSkippedQuery},
+    page_query::PageQuery,
+};
+pub use super::author::AuthorFilter;
 use super::{
     Connection, DbError, on_either,
     posts::{PostColumns, PostRow},
-    schema::{blog_posts, post_counts},
+    schema::post_counts,
     span::statement,
     users::UserRow,
 };
@@ -16,14 +21,14 @@ use super::{
 /// Which posts a list holds.
 #[derive(Debug, Clone, Default)]
 pub struct PostFilter {
-    /// Only by the user with this row id.
-    pub author_id: Option<i64>,
+    /// Only by this user.
+    pub author: Option<AuthorFilter>,
 }
 
 impl PostFilter {
     /// Whether every post passes.
     pub fn is_everything(&self) -> bool {
-        self.author_id.is_none()
+        self.author.is_none()
     }
 }
 
@@ -80,6 +85,8 @@ pub struct PageRows {
     pub end: PageEnd,
     /// The size of the rows.
     pub bytes: usize,
+    /// The number of all posts that pass the filter, of the same state of the database; `None` without rows.
+    pub total: Option<i64>,
 }
 
 /// Why a page ends.
@@ -96,18 +103,8 @@ pub enum PageEnd {
 /// The approximate size of a post without title and content, as a row and as JSON.
 const OVERHEAD_BYTES: usize = 384;
 
-/// Applies a filter to a boxed query. A macro, because the query's type differs between the databases.
-macro_rules! filtered {
-    ($query:expr, $filter:expr) => {{
-        let mut query = $query;
-        if let Some(author_id) = $filter.author_id {
-            query = query.filter(blog_posts::author_id.eq(author_id));
-        }
-        query
-    }};
-}
-
-/// The posts after a keyset, with their authors, newest first. Takes the same time at any depth.
+/// The posts after a keyset, with their authors, newest first, and the total. Takes the same time at any depth, except for the
+/// total of one author.
 pub fn after(
     connection: &mut Connection<'_>,
     filter: &PostFilter,
@@ -127,14 +124,16 @@ pub fn after(
 pub fn by_ids(connection: &mut Connection<'_>, ids: &[i64], limits: PageLimits) -> Result<PageRows, DbError> {
     statement(connection, "SELECT", "blog_posts", |connection| {
         let query = PageQuery::ids(ids, limits);
-        on_either!(connection, |c| collect(
+        let page = on_either!(connection, |c| collect(
             query.load_iter::<Columns, DefaultLoadingMode>(c)?,
             limits
-        ))
+        ));
+        // The query does not count them.
+        page.map(|page| PageRows { total: None, ..page })
     })
 }
 
-type Columns = (PostColumns, UserRow);
+type Columns = (PostColumns, UserRow, i64);
 
 /// Reads rows until the page is full.
 fn collect(rows: impl Iterator<Item = QueryResult<Columns>>, limits: PageLimits) -> Result<PageRows, DbError> {
@@ -142,9 +141,11 @@ fn collect(rows: impl Iterator<Item = QueryResult<Columns>>, limits: PageLimits)
         rows: Vec::new(),
         end: PageEnd::LastPage,
         bytes: 0,
+        total: None,
     };
     for row in rows {
-        let (post, author) = row?;
+        let (post, author, total) = row?;
+        page.total = Some(total);
         if i64::try_from(page.rows.len()).is_ok_and(|posts| posts >= limits.posts) {
             page.end = PageEnd::PostLimit;
             break;
@@ -167,15 +168,8 @@ pub fn skip(connection: &mut Connection<'_>, filter: &PostFilter, skip: i64) -> 
         if skip == 0 {
             return Ok(Some(Keyset::TOP));
         }
-        let last_skipped: Option<(i64, i64)> = on_either!(connection, |c| {
-            filtered!(blog_posts::table.into_boxed(), filter)
-                .order((blog_posts::created_at_micros.desc(), blog_posts::id.desc()))
-                .offset(skip - 1)
-                .limit(1)
-                .select((blog_posts::created_at_micros, blog_posts::id))
-                .first(c)
-                .optional()
-        })?;
+        let query = LastSkippedQuery::new(filter, skip);
+        let last_skipped: Option<(i64, i64)> = on_either!(connection, |c| query.get_result(c).optional())?;
         Ok(last_skipped.map(|(created_at_micros, id)| Keyset { created_at_micros, id }))
     })
 }
@@ -183,15 +177,8 @@ pub fn skip(connection: &mut Connection<'_>, filter: &PostFilter, skip: i64) -> 
 /// The number of posts that pass the filter.
 pub fn count(connection: &mut Connection<'_>, filter: &PostFilter) -> Result<i64, DbError> {
     statement(connection, "SELECT", "post_counts", |connection| {
-        if filter.is_everything() {
-            return count_all(connection);
-        }
-        Ok(on_either!(connection, |c| filtered!(
-            blog_posts::table.into_boxed(),
-            filter
-        )
-        .count()
-        .get_result(c))?)
+        let query = CountQuery::new(filter);
+        Ok(on_either!(connection, |c| query.get_result(c))?)
     })
 }
 
@@ -209,6 +196,5 @@ pub fn data_version(connection: &mut Connection<'_>) -> Result<Option<DataVersio
 
 /// The number of all posts, from the count that triggers maintain: in microseconds, however many there are.
 pub fn count_all(connection: &mut Connection<'_>) -> Result<i64, DbError> {
-    let slots: Vec<i64> = on_either!(connection, |c| post_counts::table.select(post_counts::posts).load(c))?;
-    Ok(slots.into_iter().sum())
+    count(connection, &PostFilter::default())
 }

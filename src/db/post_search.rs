@@ -5,13 +5,18 @@
 //! database's ranking.
 
 use diesel::{
-    QueryResult, QueryableByName, RunQueryDsl,
+    QueryResult, RunQueryDsl,
+    pg::Pg,
     query_builder::{AstPass, Query, QueryFragment, QueryId},
     sql_types::{BigInt, Bool, Double, Text},
     sqlite::Sqlite,
 };
 
-use super::{Connection, DbError, span::statement};
+use super::{
+    Connection, DbError,
+    author::{AuthorFilter, AuthorId},
+    span::statement,
+};
 
 /// Most posts that a search counts and ranks: the newest matches. Each takes some microseconds, and readers do not go that
 /// far.
@@ -29,15 +34,15 @@ const MAX_RANKED_WORDS: usize = 8;
 pub struct SearchQuery {
     /// At least one. Each contains a letter or a digit, and no white space or control character.
     pieces: Vec<String>,
-    /// Only by the user with this row id.
-    author_id: Option<i64>,
+    /// Only by this user.
+    author: Option<AuthorId>,
 }
 
 impl SearchQuery {
     /// Parses a search text. A post must contain all its words, ignoring case. Words joined by punctuation must be
     /// adjacent. The last one may also be the beginning of a word, if it is longer than one character. `None` for a
     /// text without words.
-    pub fn parse(text: &str, author_id: Option<i64>) -> Option<Self> {
+    pub fn parse(text: &str, author: Option<AuthorFilter>) -> Option<Self> {
         let mut words_left = MAX_WORDS;
         let mut pieces: Vec<String> = Vec::new();
         for piece in text.split(|c: char| c.is_whitespace() || c.is_control()) {
@@ -55,7 +60,8 @@ impl SearchQuery {
                 break;
             }
         }
-        (!pieces.is_empty()).then_some(Self { pieces, author_id })
+        let author = author.map(AuthorId::from);
+        (!pieces.is_empty()).then_some(Self { pieces, author })
     }
 
     fn is_ranked(&self) -> bool {
@@ -91,14 +97,6 @@ pub struct SearchHits {
     pub is_current: bool,
 }
 
-#[derive(QueryableByName)]
-struct Ranked {
-    #[diesel(sql_type = BigInt)]
-    id: i64,
-    #[diesel(sql_type = Double)]
-    rank: f64,
-}
-
 /// Runs a search.
 ///
 /// # Errors
@@ -110,31 +108,13 @@ pub fn search(connection: &mut Connection<'_>, query: &SearchQuery) -> Result<Se
         let (mut hits, is_current): (Vec<(f64, i64)>, bool) = match connection {
             Connection::Sqlite(c) => {
                 let is_current = !super::sqlite::is_search_index_behind(c)?;
-                let rows: Vec<(i64, f64)> = MatchQuery {
-                    text: query.for_fts5(),
-                    query,
-                    limit,
-                }
-                .load(&mut **c)?;
+                let rows: Vec<(i64, f64)> = MatchQuery::new(query, limit).load(&mut **c)?;
                 // The smaller value of `bm25` is the better match.
                 (rows.into_iter().map(|(id, rank)| (-rank, id)).collect(), is_current)
             }
             Connection::Postgres(c) => {
-                let rank = if query.is_ranked() {
-                    "ts_rank('{0.1, 0.2, 0.4, 1.0}', searched, search_query($1, $2), 1)::float8"
-                } else {
-                    "0::float8"
-                };
-                let rows: Vec<Ranked> = diesel::sql_query(format!(
-                "{MATCHES_BY_TSVECTOR} SELECT id, {rank} AS rank FROM found JOIN blog_posts USING (id) ORDER BY id DESC"
-            ))
-            .bind::<Text, _>(query.pieces.join(" "))
-            .bind::<Bool, _>(query.last_is_prefix())
-            .bind::<Bool, _>(query.author_id.is_none())
-            .bind::<BigInt, _>(query.author_id.unwrap_or_default())
-            .bind::<BigInt, _>(limit)
-            .load(&mut **c)?;
-                (rows.into_iter().map(|row| (row.rank, row.id)).collect(), true)
+                let rows: Vec<(i64, f64)> = MatchQuery::new(query, limit).load(&mut **c)?;
+                (rows.into_iter().map(|(id, rank)| (rank, id)).collect(), true)
             }
         };
         let is_limited = hits.len() > MAX_HITS;
@@ -150,15 +130,40 @@ pub fn search(connection: &mut Connection<'_>, query: &SearchQuery) -> Result<Se
     })
 }
 
-/// Selects ids and ranks of the matching posts, newest first. FTS5 returns rows by rowid, so nothing is sorted. Posts
-/// that were changed or deleted since they were indexed are skipped until the index has caught up. `CROSS JOIN`
-/// prevents SQLite from reading the posts first.
+/// Selects ids and ranks of the matching posts, newest first.
 struct MatchQuery<'a> {
-    text: String,
     query: &'a SearchQuery,
+    /// For FTS5.
+    expression: String,
+    /// For `search_query`, with whether the last one may be the beginning of a word.
+    words: String,
+    last_is_prefix: bool,
     limit: i64,
 }
 
+impl<'a> MatchQuery<'a> {
+    fn new(query: &'a SearchQuery, limit: i64) -> Self {
+        Self {
+            query,
+            expression: query.for_fts5(),
+            words: query.pieces.join(" "),
+            last_is_prefix: query.last_is_prefix(),
+            limit,
+        }
+    }
+
+    fn push_search_query<'b>(&'b self, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql("search_query(");
+        out.push_bind_param::<Text, _>(&self.words)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Bool, _>(&self.last_is_prefix)?;
+        out.push_sql(")");
+        Ok(())
+    }
+}
+
+/// FTS5 returns rows by rowid, so nothing is sorted. Posts that were changed or deleted since they were indexed are skipped
+/// until the index has caught up. `CROSS JOIN` prevents SQLite from reading the posts first.
 impl QueryFragment<Sqlite> for MatchQuery<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
         out.push_sql("SELECT post_search.rowid, ");
@@ -168,12 +173,12 @@ impl QueryFragment<Sqlite> for MatchQuery<'_> {
             "0.0"
         });
         out.push_sql(" FROM post_search");
-        if let Some(author_id) = &self.query.author_id {
+        if let Some(author) = &self.query.author {
             out.push_sql(" CROSS JOIN blog_posts AS p ON p.id = post_search.rowid AND p.author_id = ");
-            out.push_bind_param::<BigInt, _>(author_id)?;
+            author.push(&mut out)?;
         }
         out.push_sql(" WHERE post_search MATCH ");
-        out.push_bind_param::<Text, _>(&self.text)?;
+        out.push_bind_param::<Text, _>(&self.expression)?;
         out.push_sql(
             // A call takes as long as the rest of a row, so only one row in sixteen makes it.
             " AND ((post_search.rowid * 2654435761 >> 8) & 15 OR search_goes_on(post_search.rowid)) \
@@ -182,6 +187,35 @@ impl QueryFragment<Sqlite> for MatchQuery<'_> {
         out.push_bind_param::<BigInt, _>(&self.limit)?;
         // SQLite reads a bare parameter while it plans, and so would compile the statement anew for each binding.
         out.push_sql(" + 0");
+        Ok(())
+    }
+}
+
+/// The matches are materialised, so that the planner does not scan all posts from the newest in the hope of finding matches
+/// early.
+impl QueryFragment<Pg> for MatchQuery<'_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        // The best plan depends on the words, so the server makes one for each search. Still one round trip.
+        out.unsafe_to_cache_prepared();
+        out.push_sql("WITH matching AS MATERIALIZED (SELECT id FROM blog_posts WHERE searched @@ ");
+        self.push_search_query(&mut out)?;
+        if let Some(author) = &self.query.author {
+            out.push_sql(" AND author_id = ");
+            author.push(&mut out)?;
+        }
+        out.push_sql("), found AS (SELECT id FROM matching ORDER BY id DESC LIMIT ");
+        out.push_bind_param::<BigInt, _>(&self.limit)?;
+        if !self.query.is_ranked() {
+            out.push_sql(") SELECT id, CAST(0 AS float8) FROM found ORDER BY id DESC");
+            return Ok(());
+        }
+        out.push_sql(") SELECT found.id, CAST(ts_rank('{0.1, 0.2, 0.4, 1.0}', p.searched, ");
+        self.push_search_query(&mut out)?;
+        // Looks up the posts that were found. With an ordinary join, the planner may read all posts in the order of their ids.
+        out.push_sql(
+            ", 1) AS float8) FROM found CROSS JOIN LATERAL (SELECT searched FROM blog_posts WHERE id = found.id OFFSET 0) \
+             AS p ORDER BY found.id DESC",
+        );
         Ok(())
     }
 }
@@ -221,12 +255,6 @@ fn first_words(piece: &str, max: usize) -> &str {
     }
     piece
 }
-
-/// Materialised, so that the planner does not scan all posts from the newest in the hope of finding matches early.
-const MATCHES_BY_TSVECTOR: &str = "WITH matching AS MATERIALIZED (\
-                                 SELECT id FROM blog_posts WHERE searched @@ search_query($1, $2) \
-                                 AND ($3 OR author_id = $4)), \
-                                 found AS (SELECT id FROM matching ORDER BY id DESC LIMIT $5)";
 
 #[cfg(test)]
 mod tests {

@@ -28,10 +28,10 @@ use self::{
     lanes::{Lanes, WorkKind},
     parameters::Purpose,
     slot::ConnectionSlot,
-    transaction::{Begin, read, write},
+    transaction::{Begin, WriteMode, read, write},
     workers::{Job, Workers},
 };
-use super::{AfterCommit, DbError, Work, WorkError, WorkValue, deadline};
+use super::{AfterCommit, Connection, DbError, Work, WorkError, WorkValue, WriteStatement, deadline};
 use crate::{
     config::DatabaseSettings,
     metrics::{Observation, database::observe_connections},
@@ -137,7 +137,27 @@ impl PostgresDatabase {
     ) -> Result<T, E> {
         let ends = deadline::until(self.settings.deadline);
         let begin = self.begin(Purpose::Requests);
-        let write = move |slot: &mut ConnectionSlot| write(slot, ends, &begin, &work).inspect(after_commit);
+        let mode = WriteMode::Transaction;
+        let write = move |slot: &mut ConnectionSlot| {
+            let work = |connection: &mut Connection<'_>, ()| work(connection);
+            write(slot, ends, &begin, mode, &|_| Ok(()), &work).inspect(after_commit)
+        };
+        self.run(WorkKind::Write, ends, write).await
+    }
+
+    /// See [`super::Database::read_then_write`].
+    pub async fn read_then_write<R, T: WorkValue, E: WorkError>(
+        &self,
+        read: impl Work<R, E>,
+        statement: impl WriteStatement<R, T, E>,
+        after_commit: impl AfterCommit<T>,
+    ) -> Result<T, E> {
+        let ends = deadline::until(self.settings.deadline);
+        let begin = self.begin(Purpose::Requests);
+        let timeout = self.statement_timeout(Purpose::Requests);
+        let mode = WriteMode::Statement { timeout };
+        let write =
+            move |slot: &mut ConnectionSlot| write(slot, ends, &begin, mode, &read, &statement).inspect(after_commit);
         self.run(WorkKind::Write, ends, write).await
     }
 
@@ -196,8 +216,14 @@ impl PostgresDatabase {
     }
 
     fn begin(&self, purpose: Purpose) -> Begin {
-        let timeout = parameters::statement_timeout(&self.settings, purpose).unwrap_or(self.settings.deadline);
-        Begin::with_settings(&connect::local_settings(timeout, &self.settings))
+        Begin::with_settings(&connect::local_settings(
+            self.statement_timeout(purpose),
+            &self.settings,
+        ))
+    }
+
+    fn statement_timeout(&self, purpose: Purpose) -> Duration {
+        parameters::statement_timeout(&self.settings, purpose).unwrap_or(self.settings.deadline)
     }
 
     fn no_connection(&self, since: Instant, reason: impl Display) -> DbError {

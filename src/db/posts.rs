@@ -1,16 +1,21 @@
 //! Single posts in the database. Lists are in [`super::post_list`].
 
+mod by_id_query;
+mod insert_by_key;
+
 use chrono::{DateTime, Utc};
 use diesel::{connection::SimpleConnection, prelude::*};
 
+use self::{by_id_query::ByIdQuery, insert_by_key::InsertByKey};
 use super::{
     Connection, DbError,
     column_types::StoredTime,
     on_either,
-    schema::{blog_posts, users},
+    schema::blog_posts,
     span::statement,
-    users::UserRow,
+    users::{self, UserRow},
 };
+use crate::user_key::UserKey;
 
 /// A stored post with its author.
 #[derive(Debug, Clone)]
@@ -40,7 +45,7 @@ pub struct PostColumns {
 }
 
 /// A post to store.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub struct NewPost<'a> {
     /// Row id of the author.
     pub author_id: i64,
@@ -68,13 +73,8 @@ pub struct Changes<'a> {
 /// Finds a post by its id.
 pub fn by_id(connection: &mut Connection<'_>, id: i64) -> Result<Option<PostRow>, DbError> {
     statement(connection, "SELECT", "blog_posts", |connection| {
-        let found: Option<(PostColumns, UserRow)> = on_either!(connection, |c| blog_posts::table
-            .inner_join(users::table)
-            .filter(blog_posts::id.eq(id))
-            .select((PostColumns::as_select(), UserRow::as_select()))
-            // Not `first`, which adds a `LIMIT`: SQLite compiles a statement anew whenever its `LIMIT` is bound.
-            .get_result(c)
-            .optional())?;
+        let found: Option<(PostColumns, UserRow)> =
+            on_either!(connection, |c| ByIdQuery { id }.get_result(c).optional())?;
         Ok(found.map(|(post, author)| PostRow { post, author }))
     })
 }
@@ -106,6 +106,29 @@ pub fn insert(connection: &mut Connection<'_>, post: &NewPost<'_>) -> Result<i64
     })
 }
 
+/// Stores a post by the user with this key, and returns its id and the user; `None` if there is no such user, or `name` is
+/// given and the user has another one. The post's `author_id` is ignored.
+pub fn insert_by(
+    connection: &mut Connection<'_>,
+    author: UserKey,
+    name: Option<&str>,
+    post: &NewPost<'_>,
+) -> Result<Option<(i64, UserRow)>, DbError> {
+    statement(connection, "INSERT", "blog_posts", |connection| match connection {
+        Connection::Postgres(c) => Ok(InsertByKey::new(author, name, post).get_result(&mut **c).optional()?),
+        // It has no `INSERT` within a `WITH`, and no round trips that this would save.
+        Connection::Sqlite(_) => {
+            let found = users::by_key(connection, author)?;
+            let Some(author) = found.filter(|author| name.is_none_or(|name| name == author.display_name)) else {
+                return Ok(None);
+            };
+            let author_id = author.id;
+            let id = insert(connection, &NewPost { author_id, ..*post })?;
+            Ok(Some((id, author)))
+        }
+    })
+}
+
 /// Stores a post under its id from another database.
 pub fn insert_with_id(connection: &mut Connection<'_>, id: i64, post: &NewPost<'_>) -> Result<(), DbError> {
     let values = (blog_posts::id.eq(id), post.values());
@@ -124,26 +147,34 @@ pub fn insert_many(connection: &mut Connection<'_>, posts: &[NewPost<'_>]) -> Re
     Ok(())
 }
 
-/// Changes a post.
-pub fn update(connection: &mut Connection<'_>, id: i64, changes: Changes<'_>) -> Result<(), DbError> {
+/// Changes a post that was last changed at `seen`; returns whether it still was.
+pub fn update(
+    connection: &mut Connection<'_>,
+    id: i64,
+    seen: DateTime<Utc>,
+    changes: Changes<'_>,
+) -> Result<bool, DbError> {
     statement(connection, "UPDATE", "blog_posts", |connection| {
         let changes = (
             changes.title.map(|title| blog_posts::title.eq(title)),
             changes.content.map(|content| blog_posts::content.eq(content)),
             blog_posts::updated_at_micros.eq(changes.updated_at.timestamp_micros()),
         );
-        on_either!(connection, |c| diesel::update(blog_posts::table.find(id))
+        let updated = on_either!(connection, |c| diesel::update(blog_posts::table.find(id))
+            .filter(blog_posts::updated_at_micros.eq(seen.timestamp_micros()))
             .set(changes)
             .execute(c))?;
-        Ok(())
+        Ok(updated == 1)
     })
 }
 
-/// Deletes a post.
-pub fn delete(connection: &mut Connection<'_>, id: i64) -> Result<(), DbError> {
+/// Deletes a post that was last changed at `seen`; returns whether it still was.
+pub fn delete(connection: &mut Connection<'_>, id: i64, seen: DateTime<Utc>) -> Result<bool, DbError> {
     statement(connection, "DELETE", "blog_posts", |connection| {
-        on_either!(connection, |c| diesel::delete(blog_posts::table.find(id)).execute(c))?;
-        Ok(())
+        let deleted = on_either!(connection, |c| diesel::delete(blog_posts::table.find(id))
+            .filter(blog_posts::updated_at_micros.eq(seen.timestamp_micros()))
+            .execute(c))?;
+        Ok(deleted == 1)
     })
 }
 

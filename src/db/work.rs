@@ -30,6 +30,11 @@ pub(super) trait WorkOnce<T, E>: FnOnce(&mut Connection<'_>) -> Result<T, E> + S
 
 impl<T, E, W: FnOnce(&mut Connection<'_>) -> Result<T, E> + Send + 'static> WorkOnce<T, E> for W {}
 
+/// A single statement that writes, after a read whose result it is given. It may run again as [`Work`] does.
+pub trait WriteStatement<R, T, E>: Fn(&mut Connection<'_>, R) -> Result<T, E> + Send + 'static {}
+
+impl<R, T, E, W: Fn(&mut Connection<'_>, R) -> Result<T, E> + Send + 'static> WriteStatement<R, T, E> for W {}
+
 /// Called once the transaction of a write is committed, whether or not the caller still waits. It must be quick.
 pub trait AfterCommit<T>: FnOnce(&T) + Send + 'static {}
 

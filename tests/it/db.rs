@@ -7,6 +7,7 @@ mod migrations;
 mod opening;
 mod outages;
 mod plans;
+mod plans_postgres;
 mod pooler;
 mod rules;
 mod search;

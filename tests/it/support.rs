@@ -41,6 +41,8 @@ pub mod metrics;
 pub mod pebble;
 pub mod pgbouncer;
 pub mod pki;
+pub mod postgres_cluster;
+pub mod postgres_proxy;
 pub mod postgres_server;
 pub mod raw_http;
 pub mod redis;

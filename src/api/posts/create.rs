@@ -16,7 +16,7 @@ use crate::{
         problem::Problem,
         responses::{BodyErrors, CommonErrors},
     },
-    blog::{Blog, IdempotentResponse, Post},
+    blog::{Author, Blog, IdempotentResponse, Post},
     config::ApiSettings,
     serve::RequestAudit,
 };
@@ -64,12 +64,15 @@ pub async fn create(
         .into_draft(settings.max_content_chars)
         .map_err(Problem::invalid)?;
     let blog = audited(&blog, &audit, &request, &caller);
-    let (author, _) = blog.ensure_user(caller.key(), caller.token_name()).await?;
+    let author = Author {
+        key: caller.key(),
+        name: caller.token_name(),
+    };
     let created = if let Some(key) = key.0 {
-        blog.create_idempotent(caller.rights(), &author, draft, key, json)
+        blog.create_idempotent(caller.rights(), author, draft, key, json)
             .await?
     } else {
-        let post = blog.create(caller.rights(), &author, draft).await?;
+        let post = blog.create(caller.rights(), author, draft).await?;
         let body = json(&post).map_err(Problem::internal)?;
         IdempotentResponse {
             post_id: post.id,

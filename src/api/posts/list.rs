@@ -18,7 +18,7 @@ use crate::{
         response_cache::ResponseCache,
         responses::CommonErrors,
     },
-    blog::{Blog, Filter, Paging, View},
+    blog::{AuthorFilter, Blog, Filter, Paging, View},
 };
 
 const TOTAL_COUNT: HeaderName = HeaderName::from_static("x-total-count");
@@ -92,12 +92,11 @@ pub async fn list(
     if text.is_some() {
         limits.admit_search(caller.key())?;
     }
-    let author_id = match author {
-        None => None,
-        Some(Author::Id(id)) => Some(id),
-        Some(Author::Me) => Some(blog.ensure_user(caller.key(), caller.token_name()).await?.0.id),
-    };
-    let page = cache.page(&blog, Filter { author_id, text }, paging, view).await?;
+    let author = author.map(|author| match author {
+        Author::Id(id) => AuthorFilter::Id(id),
+        Author::Me => AuthorFilter::Key(caller.key()),
+    });
+    let page = cache.page(&blog, Filter { author, text }, paging, view).await?;
 
     let mut response = HttpResponse::Ok();
     response

@@ -4,7 +4,10 @@ use super::{
     DoctorContext,
     finding::{Check, CheckResult},
 };
-use crate::db::{DatabaseUrl, DbError, legacy::HOW_TO_IMPORT, migrate};
+use crate::{
+    db::{DatabaseUrl, DbError, legacy::HOW_TO_IMPORT, migrate},
+    hint::Hint as _,
+};
 
 const EXPECTED: &str = "a database that can be read and written, with every migration of this blogctl";
 
@@ -12,7 +15,12 @@ pub fn check() -> Check {
     Check {
         name: "database",
         title: "Database",
-        settings: &["database.url"],
+        settings: &[
+            "database.url",
+            "database.password_file",
+            "database.password_command",
+            "database.azure",
+        ],
         after: &[],
         run,
     }
@@ -22,8 +30,19 @@ fn run(context: &DoctorContext) -> Vec<CheckResult> {
     let settings = &context.settings.database;
     let found = match migrate::inspect(settings) {
         Ok(found) => found,
+        Err(DbError::Password(error)) => {
+            let remedy = error.hint().unwrap_or_default().into_owned();
+            return vec![CheckResult::failed(
+                error.to_string(),
+                "a password for the database",
+                remedy,
+            )];
+        }
         Err(error) => {
-            let remedy = remedy(&error, &settings.url);
+            let remedy = match &error {
+                DbError::Open { reason, .. } if settings.azure && is_rejected(reason) => TOKEN_REJECTED,
+                error => remedy(error, &settings.url),
+            };
             return vec![CheckResult::failed(error.to_string(), EXPECTED, remedy)];
         }
     };
@@ -88,6 +107,22 @@ fn remedy(error: &DbError, url: &str) -> &'static str {
     }
 }
 
+const TOKEN_REJECTED: &str = "name the identity's role as the user in database.url (DATABASE_URL): the Entra administrator of the server \
+                              creates it with pgaadauth_create_principal. Check azure.client_id, entra.cloud and the clock";
+
+/// Whether Azure Database for PostgreSQL did not accept the token, or knows no such role.
+fn is_rejected(reason: &str) -> bool {
+    [
+        "password authentication failed",
+        "access token",
+        "audience claim",
+        "validate token",
+        "role \"",
+    ]
+    .iter()
+    .any(|text| reason.contains(text))
+}
+
 /// Decides by the text of the server and of libpq.
 fn remedy_for_postgres(reason: &str) -> &'static str {
     let has = |words: &[&str]| words.iter().any(|word| reason.contains(word));
@@ -116,6 +151,21 @@ fn remedy_for_postgres(reason: &str) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_rejected_token_is_known_by_the_texts_of_azure() {
+        for reason in [
+            "FATAL: password authentication failed for user \"blog-api\"",
+            "FATAL: The access token has expired. Acquire a new token and retry.",
+            "FATAL: The access token does not have a valid audience claim.",
+            "FATAL: role \"blog-api\" does not exist",
+        ] {
+            assert!(is_rejected(reason), "{reason}");
+        }
+        assert!(!is_rejected(
+            "connection to server at \"h\", port 5432 failed: Connection refused"
+        ));
+    }
 
     #[test]
     fn each_error_of_postgres_has_its_remedy() {

@@ -18,6 +18,7 @@ use diesel::{
 };
 
 use super::{Keyset, PageLimits, PostFilter};
+use crate::db::author::AuthorId;
 
 /// A page of posts with their authors.
 pub(super) struct PageQuery {
@@ -31,7 +32,7 @@ pub(super) struct PageQuery {
 enum Source {
     /// The newest posts after a keyset.
     Newest {
-        author_id: Option<i64>,
+        author: Option<AuthorId>,
         after: Keyset,
         limit: i64,
     },
@@ -43,7 +44,7 @@ impl PageQuery {
     /// The newest posts after a keyset that pass the filter, and one more than the page holds.
     pub fn newest(filter: &PostFilter, after: Keyset, limits: PageLimits) -> Self {
         let source = Source::Newest {
-            author_id: filter.author_id,
+            author: filter.author.map(AuthorId::from),
             after,
             limit: limits.posts.saturating_add(1),
         };
@@ -79,9 +80,47 @@ impl PageQuery {
     }
 }
 
+impl Source {
+    /// The number of all posts that pass the filter, in the same statement: one round trip, and of the same state as the page.
+    /// 0 for ids, of which the caller knows the number.
+    fn push_total<'b, DB>(&'b self, out: &mut AstPass<'_, 'b, DB>) -> QueryResult<()>
+    where
+        DB: Backend + HasSqlType<BigInt> + HasSqlType<Text>,
+        i64: ToSql<BigInt, DB>,
+        String: ToSql<Text, DB>,
+    {
+        match self {
+            Self::Ids(_) => out.push_sql("CAST(0 AS BIGINT)"),
+            Self::Newest { author, .. } => {
+                out.push_sql("(");
+                push_count(out, author.as_ref())?;
+                out.push_sql(")");
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Counts the posts that pass a filter. The number of all posts comes from the counts that triggers maintain.
+pub(super) fn push_count<'b, DB>(out: &mut AstPass<'_, 'b, DB>, author: Option<&'b AuthorId>) -> QueryResult<()>
+where
+    DB: Backend + HasSqlType<BigInt> + HasSqlType<Text>,
+    i64: ToSql<BigInt, DB>,
+    String: ToSql<Text, DB>,
+{
+    match author {
+        None => out.push_sql("SELECT CAST(coalesce(sum(posts), 0) AS BIGINT) FROM post_counts"),
+        Some(author) => {
+            out.push_sql("SELECT count(*) FROM blog_posts WHERE author_id = ");
+            author.push(out)?;
+        }
+    }
+    Ok(())
+}
+
 const SELECT: &str = "SELECT p.id, p.title, ";
 const TIMES_AND_AUTHOR: &str = ", p.created_at_micros, p.updated_at_micros, \
-                                u.id, u.tid, u.oid, u.display_name, u.created_at_micros, u.updated_at_micros FROM ";
+                                u.id, u.tid, u.oid, u.display_name, u.created_at_micros, u.updated_at_micros, ";
 const NEWEST_FIRST: &str = " ORDER BY p.created_at_micros DESC, p.id DESC";
 
 impl QueryFragment<Sqlite> for PageQuery {
@@ -96,20 +135,18 @@ impl QueryFragment<Sqlite> for PageQuery {
             }
         }
         out.push_sql(TIMES_AND_AUTHOR);
+        self.source.push_total(&mut out)?;
+        out.push_sql(" FROM ");
         match &self.source {
-            Source::Newest {
-                author_id,
-                after,
-                limit,
-            } => {
+            Source::Newest { author, after, limit } => {
                 out.push_sql("blog_posts AS p INDEXED BY ");
-                out.push_sql(if author_id.is_some() {
+                out.push_sql(if author.is_some() {
                     "blog_posts_newest_of_author"
                 } else {
                     "blog_posts_newest"
                 });
                 out.push_sql(" LEFT JOIN users AS u ON u.id = p.author_id");
-                push_where(&mut out, author_id.as_ref(), after)?;
+                push_where(&mut out, author.as_ref(), after)?;
                 out.push_sql(NEWEST_FIRST);
                 out.push_sql(" LIMIT ");
                 out.push_bind_param::<BigInt, _>(limit)?;
@@ -145,8 +182,9 @@ impl QueryFragment<Pg> for PageQuery {
             }
         }
         out.push_sql(TIMES_AND_AUTHOR);
+        self.source.push_total(&mut out)?;
         out.push_sql(
-            "(SELECT p.id, p.title, p.content, p.author_id, p.created_at_micros, p.updated_at_micros, \
+            " FROM (SELECT p.id, p.title, p.content, p.author_id, p.created_at_micros, p.updated_at_micros, \
              row_number() OVER pages AS number, sum(",
         );
         self.push_content_bytes(&mut out)?;
@@ -154,13 +192,9 @@ impl QueryFragment<Pg> for PageQuery {
         self.push_content_bytes(&mut out)?;
         out.push_sql(" AS ahead FROM ");
         match &self.source {
-            Source::Newest {
-                author_id,
-                after,
-                limit,
-            } => {
+            Source::Newest { author, after, limit } => {
                 out.push_sql("blog_posts AS p");
-                push_where(&mut out, author_id.as_ref(), after)?;
+                push_where(&mut out, author.as_ref(), after)?;
                 out.push_sql(
                     " WINDOW pages AS (ORDER BY p.created_at_micros DESC, p.id DESC ROWS UNBOUNDED PRECEDING)",
                 );
@@ -177,37 +211,43 @@ impl QueryFragment<Pg> for PageQuery {
                 );
             }
         }
-        // The second post shows that there are more, however large the first one is.
-        out.push_sql(") AS p LEFT JOIN users AS u ON u.id = p.author_id WHERE p.number <= 2 OR p.ahead <= ");
+        // Looks the authors up for the posts it has found: see `posts::by_id_query`. The second post shows that there are
+        // more, however large the first one is.
+        out.push_sql(
+            ") AS p CROSS JOIN LATERAL (SELECT * FROM users WHERE id = p.author_id OFFSET 0) AS u \
+             WHERE p.number <= 2 OR p.ahead <= ",
+        );
         out.push_bind_param::<BigInt, _>(&self.max_bytes)?;
         out.push_sql(" ORDER BY p.number");
         Ok(())
     }
 }
 
-fn push_where<'b, DB>(out: &mut AstPass<'_, 'b, DB>, author_id: Option<&'b i64>, after: &'b Keyset) -> QueryResult<()>
+fn push_where<'b, DB>(out: &mut AstPass<'_, 'b, DB>, author: Option<&'b AuthorId>, after: &'b Keyset) -> QueryResult<()>
 where
-    DB: Backend + HasSqlType<BigInt>,
+    DB: Backend + HasSqlType<BigInt> + HasSqlType<Text>,
     i64: ToSql<BigInt, DB>,
+    String: ToSql<Text, DB>,
 {
     out.push_sql(" WHERE (p.created_at_micros, p.id) < (");
     out.push_bind_param::<BigInt, _>(&after.created_at_micros)?;
     out.push_sql(", ");
     out.push_bind_param::<BigInt, _>(&after.id)?;
     out.push_sql(")");
-    if let Some(author_id) = author_id {
+    if let Some(author) = author {
         out.push_sql(" AND p.author_id = ");
-        out.push_bind_param::<BigInt, _>(author_id)?;
+        author.push(out)?;
     }
     Ok(())
 }
 
-/// The columns of [`super::PostColumns`], then those of [`super::UserRow`]. The foreign key guarantees that there is an
-/// author.
+/// The columns of [`super::PostColumns`], then those of [`super::UserRow`], then the total. The foreign key guarantees that
+/// there is an author.
 impl Query for PageQuery {
     type SqlType = (
         (BigInt, Text, Text, BigInt, BigInt),
         (BigInt, Text, Text, Text, BigInt, BigInt),
+        BigInt,
     );
 }
 

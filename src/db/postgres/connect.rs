@@ -12,7 +12,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -47,6 +47,8 @@ pub(in crate::db) struct Connector {
     settings: DatabaseSettings,
     /// Whether a pooler was detected. Never reset: later connections may be routed through it again.
     has_pooler: AtomicBool,
+    /// Connections that were lost while they were in use.
+    losses: AtomicU64,
 }
 
 /// How a connection reaches the server.
@@ -87,6 +89,7 @@ impl Connector {
             shown: shown.into(),
             settings: settings.clone(),
             has_pooler: AtomicBool::new(false),
+            losses: AtomicU64::new(0),
         })
     }
 
@@ -227,6 +230,16 @@ impl Connector {
              limits apply within transactions only (docs/postgresql.md)",
             self.shown
         );
+    }
+
+    /// How many connections were lost while they were in use. When one is lost, most likely the others are, too.
+    pub fn losses(&self) -> u64 {
+        self.losses.load(Ordering::Relaxed)
+    }
+
+    /// Counts a lost connection.
+    pub fn record_loss(&self) {
+        self.losses.fetch_add(1, Ordering::Relaxed);
     }
 
     fn connect_pooled(&self, url: &str) -> Result<Connected, DbError> {

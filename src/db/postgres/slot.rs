@@ -35,6 +35,8 @@ struct PooledConnection {
     connected: Connected,
     opened_at: Instant,
     used_at: Instant,
+    /// [`Connector::losses`] when the connection was opened or last checked.
+    losses: u64,
 }
 
 /// A connection that is ready to be used.
@@ -89,12 +91,14 @@ impl ConnectionSlot {
             unusable => {
                 // Closed first, so that the server does not count both.
                 drop(unusable);
+                let losses = self.connector.losses();
                 let mut connected = self.connector.connect(self.purpose)?;
                 connected.connection.set_instrumentation(self.failures.clone());
                 PooledConnection {
                     connected,
                     opened_at: Instant::now(),
                     used_at: Instant::now(),
+                    losses,
                 }
             }
         };
@@ -119,8 +123,10 @@ impl ConnectionSlot {
     /// longer be used.
     pub fn check_in(&mut self) -> Option<Failure> {
         let failure = self.failures.take();
-        if failure == Some(Failure::PreparedStatements) {
-            self.connector.record_pooler();
+        match failure {
+            Some(Failure::PreparedStatements) => self.connector.record_pooler(),
+            Some(Failure::Lost) => self.connector.record_loss(),
+            _ => {}
         }
         let is_broken = |pooled: &mut PooledConnection| {
             pooled.used_at = Instant::now();
@@ -144,6 +150,12 @@ impl ConnectionSlot {
         {
             return false;
         }
-        pooled.used_at.elapsed() < VERIFY_AFTER_IDLE || self.connector.verify(&mut pooled.connected).unwrap_or(false)
+        // A write that has begun is not retried, so it must not be the one that finds a restarted server.
+        let losses = self.connector.losses();
+        if pooled.used_at.elapsed() < VERIFY_AFTER_IDLE && pooled.losses == losses {
+            return true;
+        }
+        pooled.losses = losses;
+        self.connector.verify(&mut pooled.connected).unwrap_or(false)
     }
 }

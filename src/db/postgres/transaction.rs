@@ -1,6 +1,7 @@
 //! Runs work on a worker's connection, and retries it where that cannot do anything twice.
 
 use std::{
+    cell::Cell,
     thread,
     time::{Duration, Instant},
 };
@@ -68,7 +69,7 @@ pub(super) fn read<T, E: From<DbError>>(
             .map(|search| search.begin(process).ok_or(DbError::Closed))
             .transpose()?;
         let outcome = match begin.filter(|_| route == Route::Pooled) {
-            Some(begin) => in_transaction(connection, begin.sql(route), work).map_err(TransactionError::into_error),
+            Some(begin) => in_transaction(connection, begin.sql(route), work),
             None => work(&mut Connection::Postgres(connection)),
         };
         let is_abandoned = execution.is_some_and(|execution| !execution.end());
@@ -89,16 +90,29 @@ pub(super) fn read<T, E: From<DbError>>(
     }
 }
 
-/// Runs a write in a transaction.
+/// How a write reaches the database.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum WriteMode {
+    /// In a transaction.
+    Transaction,
+    /// The write is one statement, which PostgreSQL commits without a transaction: two round trips fewer. The server ends
+    /// it after `timeout`.
+    Statement { timeout: Duration },
+}
+
+/// Runs a write: first `read`, which writes nothing, then `write` with what was read.
 ///
-/// It runs again only if nothing can have been committed: never when the connection is lost after the transaction has
-/// begun, since the commit may have happened. Nothing begins or is committed after `ends`: the client was told that the
-/// time is over, and may have sent the request again.
-pub(super) fn write<T, E: From<DbError>>(
+/// It runs again only if nothing can have been committed: never when the connection is lost after `write` has begun,
+/// since it may have been committed. Nothing begins or is committed after `ends`: the client was told that the time is
+/// over, and may have sent the request again. So a single statement that the server could end too late runs in a
+/// transaction, as does one through a pooler, where the server's time limit applies within transactions only.
+pub(super) fn write<R, T, E: From<DbError>>(
     slot: &mut ConnectionSlot,
     ends: Instant,
     begin: &Begin,
-    work: &impl Fn(&mut Connection<'_>) -> Result<T, E>,
+    mode: WriteMode,
+    read: &impl Fn(&mut Connection<'_>) -> Result<R, E>,
+    write: &impl Fn(&mut Connection<'_>, R) -> Result<T, E>,
 ) -> Result<T, E> {
     let since = Instant::now();
     let check_deadline = || {
@@ -117,24 +131,47 @@ pub(super) fn write<T, E: From<DbError>>(
             ..
         } = slot.check_out()?;
         check_deadline()?;
-        let outcome = in_transaction(connection, begin.sql(route), |connection| {
-            let value = work(connection)?;
-            check_deadline()?;
-            Ok(value)
-        });
+        // Without a transaction, the server must end the statement in time: it is committed as soon as it ends.
+        let ends_in_time = |timeout| Instant::now() + timeout <= ends;
+        let has_begun_to_write = Cell::new(false);
+        let work = |connection: &mut Connection<'_>, may_write: &dyn Fn() -> Result<(), DbError>| {
+            let found = read(connection)?;
+            may_write()?;
+            has_begun_to_write.set(true);
+            write(connection, found)
+        };
+        let outcome = match mode {
+            WriteMode::Statement { timeout } if route == Route::Direct && ends_in_time(timeout) => {
+                let may_write = || {
+                    if ends_in_time(timeout) {
+                        Ok(())
+                    } else {
+                        Err(DbError::late_since(since))
+                    }
+                };
+                work(&mut Connection::Postgres(connection), &may_write)
+            }
+            WriteMode::Statement { .. } | WriteMode::Transaction => {
+                in_transaction(connection, begin.sql(route), |connection| {
+                    let value = work(connection, &check_deadline)?;
+                    check_deadline()?;
+                    Ok(value)
+                })
+            }
+        };
         let failure = slot.check_in();
         let error = match outcome {
             Ok(value) => return Ok(value),
             Err(error) => error,
         };
         let may_retry = match failure {
-            Some(Failure::Lost) => matches!(error, TransactionError::Begin(_)) && !is_fresh && attempt == 1,
+            Some(Failure::Lost) => !has_begun_to_write.get() && !is_fresh && attempt == 1,
             Some(Failure::ReadOnly) => !is_fresh && attempt == 1,
             Some(Failure::PreparedStatements | Failure::SchemaChanged | Failure::Conflict) => attempt < MAX_ATTEMPTS,
             Some(Failure::Busy | Failure::Transient | Failure::Permanent) | None => false,
         };
         if !may_retry || Instant::now() >= ends {
-            return Err(error.into_error());
+            return Err(error);
         }
         if failure == Some(Failure::Conflict) {
             // Without a random pause, both transactions lock the same rows in the same order and conflict again.
@@ -150,43 +187,27 @@ pub(in crate::db) fn transaction<T, E: From<DbError>>(
     connection: &mut PgConnection,
     work: impl FnOnce(&mut Connection<'_>) -> Result<T, E>,
 ) -> Result<T, E> {
-    in_transaction(connection, BEGIN, work).map_err(TransactionError::into_error)
+    in_transaction(connection, BEGIN, work)
 }
 
-fn in_transaction<T, E>(
+fn in_transaction<T, E: From<DbError>>(
     connection: &mut PgConnection,
     begin: &str,
     work: impl FnOnce(&mut Connection<'_>) -> Result<T, E>,
-) -> Result<T, TransactionError<E>> {
-    AnsiTransactionManager::begin_transaction_sql(connection, begin).map_err(TransactionError::Begin)?;
+) -> Result<T, E> {
+    AnsiTransactionManager::begin_transaction_sql(connection, begin).map_err(DbError::from)?;
     match work(&mut Connection::Postgres(connection)) {
         Ok(value) => {
-            AnsiTransactionManager::commit_transaction(connection).map_err(TransactionError::Commit)?;
+            AnsiTransactionManager::commit_transaction(connection).map_err(DbError::from)?;
             Ok(value)
         }
-        Err(error) => match AnsiTransactionManager::rollback_transaction(connection) {
-            // Most likely the work's error is what broke it.
-            Ok(()) | Err(diesel::result::Error::BrokenTransactionManager) => Err(TransactionError::Work(error)),
-            Err(reason) => {
-                log::debug!("a transaction was not rolled back cleanly: {reason}");
-                Err(TransactionError::Work(error))
+        Err(error) => {
+            match AnsiTransactionManager::rollback_transaction(connection) {
+                // Most likely the work's error is what broke it.
+                Ok(()) | Err(diesel::result::Error::BrokenTransactionManager) => {}
+                Err(reason) => log::debug!("a transaction was not rolled back cleanly: {reason}"),
             }
-        },
-    }
-}
-
-/// Why a transaction was not committed, or is not known to be.
-enum TransactionError<E> {
-    Begin(diesel::result::Error),
-    Work(E),
-    Commit(diesel::result::Error),
-}
-
-impl<E: From<DbError>> TransactionError<E> {
-    fn into_error(self) -> E {
-        match self {
-            Self::Work(error) => error,
-            Self::Begin(error) | Self::Commit(error) => DbError::from(error).into(),
+            Err(error)
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Lists: order, pages, filters and totals.
 
 use blogctl::{
-    blog::{Filter, MAX_PAGE_BYTES, Page, Paging, Post, View},
+    blog::{AuthorFilter, Filter, MAX_PAGE_BYTES, Page, Paging, Post, View},
     db::{DbError, posts, posts::NewPost},
 };
 use chrono::{DateTime, TimeDelta, Utc};
@@ -159,7 +159,7 @@ fn an_author_filter_counts_and_lists_that_author_only() {
                 .expect("written");
         }
         let by = |user: &blogctl::blog::User| Filter {
-            author_id: Some(user.id),
+            author: Some(AuthorFilter::Id(user.id)),
             text: None,
         };
         let page = test.list(by(&ann), Paging::Skip(0), 2).await;
@@ -171,7 +171,7 @@ fn an_author_filter_counts_and_lists_that_author_only() {
         let nobody = test
             .list(
                 Filter {
-                    author_id: Some(i64::MAX),
+                    author: Some(AuthorFilter::Id(i64::MAX)),
                     text: None,
                 },
                 Paging::Skip(0),
@@ -277,11 +277,11 @@ fn a_page_ends_at_its_byte_limit_and_the_next_one_continues_there() {
             inserted.expect("written");
         }
         let of_ann = Filter {
-            author_id: Some(ann.id),
+            author: Some(AuthorFilter::Id(ann.id)),
             text: None,
         };
         let found = Filter {
-            author_id: None,
+            author: None,
             text: Some("word".to_owned()),
         };
         for (filter, expected) in [(Filter::default(), posts), (of_ann, posts - 1), (found, posts)] {
@@ -339,11 +339,11 @@ fn an_excerpt_is_the_start_of_the_content_and_marks_a_cut() {
             inserted.expect("written");
         }
         let found = Filter {
-            author_id: None,
+            author: None,
             text: Some("word".to_owned()),
         };
         let of_author = Filter {
-            author_id: Some(author.id),
+            author: Some(AuthorFilter::Id(author.id)),
             text: None,
         };
         for filter in [Filter::default(), found, of_author] {
@@ -398,11 +398,11 @@ fn a_full_page_of_excerpts_is_not_mistaken_for_the_last_one() {
             .index_for_search(|_| {})
             .expect("indexed");
         let found = Filter {
-            author_id: None,
+            author: None,
             text: Some("many".to_owned()),
         };
         let of_author = Filter {
-            author_id: Some(author.id),
+            author: Some(AuthorFilter::Id(author.id)),
             text: None,
         };
         for filter in [Filter::default(), found, of_author] {

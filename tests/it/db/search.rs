@@ -1,7 +1,7 @@
 //! Full-text search: results and order are the same on both databases, for any input.
 
 use blogctl::{
-    blog::{BlogError, Content, Cursor, Draft, Filter, Page, Paging, PostChange, Title, User},
+    blog::{AuthorFilter, BlogError, Content, Cursor, Draft, Filter, Page, Paging, PostChange, Title, User},
     db::{Database, DbError, migrate, posts, posts::NewPost},
 };
 use chrono::{DateTime, Utc};
@@ -15,7 +15,7 @@ impl TestBlog {
 
     async fn search_from(&self, text: &str, skip: u64, limit: u32) -> Page {
         let filter = Filter {
-            author_id: None,
+            author: None,
             text: Some(text.to_owned()),
         };
         self.blog.posts(filter, Paging::Skip(skip), limit).await.expect(text)
@@ -217,7 +217,7 @@ fn the_best_match_is_first_and_then_the_newest() {
 fn a_search_rejects_a_cursor() {
     each_blog(async |test| {
         let filter = Filter {
-            author_id: None,
+            author: None,
             text: Some("word".to_owned()),
         };
         let cursor = Paging::After(Cursor {
@@ -236,7 +236,7 @@ fn a_search_by_author_finds_only_their_posts() {
         test.write(&ann, "Ann's", "word").await;
         test.write(&bob, "Bob's", "word").await;
         let by = Filter {
-            author_id: Some(bob.id),
+            author: Some(AuthorFilter::Id(bob.id)),
             text: Some("word".to_owned()),
         };
         let page = test.blog.posts(by, Paging::Skip(0), 10).await.expect("a page");

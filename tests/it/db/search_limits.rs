@@ -10,7 +10,7 @@ use std::{
 };
 
 use blogctl::{
-    blog::{Blog, BlogError, Filter, Page, Paging, User},
+    blog::{AuthorFilter, Blog, BlogError, Filter, Page, Paging, User},
     db::{Connection, Database, DbError, posts, posts::NewPost},
 };
 use chrono::{DateTime, TimeDelta, Utc};
@@ -59,7 +59,7 @@ impl Lane {
 
     async fn search(&self) -> Result<Page, BlogError> {
         let filter = Filter {
-            author_id: None,
+            author: None,
             text: Some("word".to_owned()),
         };
         self.blog.posts(filter, Paging::Skip(0), 10).await
@@ -116,7 +116,7 @@ fn a_full_search_queue_rejects_searches_but_not_lists() {
         }
 
         let of_author = Filter {
-            author_id: Some(lane.author.id),
+            author: Some(AuthorFilter::Id(lane.author.id)),
             text: None,
         };
         let page = lane.blog.posts(of_author, Paging::Skip(0), 10).await.expect("a page");
@@ -234,7 +234,7 @@ fn the_newest_two_thousand_matches_are_counted_and_ranked_and_the_page_says_so()
             .await;
         let search = async |text: &str| {
             let filter = Filter {
-                author_id: None,
+                author: None,
                 text: Some(text.to_owned()),
             };
             test.blog.posts(filter, Paging::Skip(0), 10).await.expect("a page")
@@ -258,7 +258,7 @@ fn the_newest_two_thousand_matches_are_counted_and_ranked_and_the_page_says_so()
         assert_eq!(search(&one_letter_words).await.posts[0].id, 2005);
         assert_eq!(search("newest").await.total, 5);
         let last = Filter {
-            author_id: None,
+            author: None,
             text: Some("a".to_owned()),
         };
         let page = test.blog.posts(last, Paging::Skip(1995), 10).await.expect("a page");

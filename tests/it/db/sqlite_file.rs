@@ -9,7 +9,7 @@ use std::{
 };
 
 use blogctl::{
-    blog::{Blog, BlogError, Filter, Paging, Rights, User},
+    blog::{AuthorFilter, Blog, BlogError, Filter, Paging, Rights, User},
     config::{DatabaseSettings, FileMode},
     db::{Connection, Database, DbError},
 };
@@ -266,11 +266,11 @@ fn connections_for_reads_are_open_before_the_first_read() {
     block_on(async {
         opened.total().await;
         let of_author = Filter {
-            author_id: Some(opened.author.id),
+            author: Some(AuthorFilter::Id(opened.author.id)),
             text: None,
         };
         let searched = Filter {
-            author_id: None,
+            author: None,
             text: Some("word".to_owned()),
         };
         for filter in [of_author, searched] {

@@ -51,6 +51,19 @@ impl TestApi {
         }
     }
 
+    /// Starts both on this database, which gets its tables.
+    pub fn on(database: &DatabaseSettings) -> Self {
+        Self::with(|settings| {
+            let migrate_at_start = Some(true);
+            settings.database = DatabaseSettings {
+                migrate_at_start,
+                ..database.clone()
+            };
+            // Enough for whole batteries of them.
+            settings.api.limit_searches_burst = 10_000;
+        })
+    }
+
     /// Stops the API, and starts another with the same settings.
     pub fn restart(&mut self) {
         self.server.take().expect("it runs").stop();
@@ -123,15 +136,7 @@ impl TestApi {
 pub fn each_api(test: impl Fn(TestApi)) {
     each_database(|database| {
         // The folder of the database must outlive the API.
-        test(TestApi::with(|settings| {
-            let migrate_at_start = Some(true);
-            settings.database = DatabaseSettings {
-                migrate_at_start,
-                ..database.clone()
-            };
-            // Enough for whole batteries of them.
-            settings.api.limit_searches_burst = 10_000;
-        }));
+        test(TestApi::on(database));
     });
 }
 
