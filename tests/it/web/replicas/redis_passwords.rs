@@ -6,10 +6,12 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use blogctl::config::{AzureIdentity, IdentitySettings};
 use chrono::Utc;
 
 use super::redis_failover::Load;
 use crate::support::{
+    azure::{FakeAzure, IDENTITY},
     redis::{RedisServer, settings as redis_at},
     system::TestSystem,
     web::{ALICE, Browser},
@@ -77,6 +79,46 @@ fn a_password_of_a_command_that_changes_under_load_fails_no_request() {
         }
     });
     assert!(seen.wrong.is_empty() && seen.unavailable == 0, "{seen:?}");
+}
+
+#[test]
+fn open_connections_authenticate_with_the_next_token_of_a_managed_identity() {
+    let Some(redis) = RedisServer::start() else { return };
+    let mut admin = redis.connection();
+    let passwords: Vec<String> = (1..300).map(|n| format!(">token-{n}-of-the-machine")).collect();
+    run::<()>(
+        &mut admin,
+        &format!("ACL SETUSER {IDENTITY} on ~* +@all {}", passwords.join(" ")),
+    );
+    let azure = FakeAzure::start();
+    azure.tokens_live(LIFETIME);
+    let mut settings = redis_at(&url_for(&redis, IDENTITY));
+    settings.azure = true;
+    let mut identity = IdentitySettings::default();
+    identity.azure.identity = AzureIdentity::Managed;
+    identity.azure.imds_url = azure.url();
+    settings.identity = Some(identity.into());
+    let load = Load::new(settings);
+    let seen = load.run(|| {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let mut number = |section: &str, name: &str| -> u64 {
+            let info: String = run(&mut admin, &format!("INFO {section}"));
+            let value = info.split_once(name).expect("it is there").1;
+            let end = value.find(|c: char| !c.is_ascii_digit()).expect("its end");
+            value[..end].parse().expect("a number")
+        };
+        // Each connection authenticates when it is made. More than that is on open ones.
+        while number("commandstats", "cmdstat_auth:calls=") < number("stats", "total_connections_received:") + 5 {
+            assert!(Instant::now() < deadline, "no open connection authenticates again");
+            load.wait_for_more();
+        }
+    });
+    assert!(seen.wrong.is_empty() && seen.unavailable == 0, "{seen:?}");
+    let requests = azure.requests_to("/metadata/identity/oauth2/token");
+    assert!(requests.len() > 1, "{requests:?}");
+    for request in requests {
+        assert_eq!(request.query["resource"], "https://redis.azure.com");
+    }
 }
 
 #[test]
