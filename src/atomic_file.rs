@@ -53,16 +53,54 @@ pub(crate) fn replace_keeping_metadata(path: &Path, content: &[u8]) -> io::Resul
     Ok(())
 }
 
+/// What to do about a file that exists already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Existing {
+    /// Keep it, and fail.
+    Keep,
+    /// Replace it with the complete new file.
+    Replace,
+}
+
+/// An empty file with a temporary name in the folder of `path`, for content that another writer fills in. Only the owner
+/// can read it. It is removed if it is dropped before [`publish`].
+///
+/// # Errors
+/// Those of the file system.
+pub(crate) fn begin(path: &Path) -> io::Result<NamedTempFile> {
+    temp(path, Access::OwnerOnly)
+}
+
+/// Syncs a complete file of [`begin`], and gives it its name.
+///
+/// # Errors
+/// [`io::ErrorKind::AlreadyExists`] when a file of that name is to be kept; otherwise those of the file system. There is
+/// no new file then.
+pub(crate) fn publish(file: NamedTempFile, path: &Path, existing: Existing) -> io::Result<()> {
+    file.as_file().sync_all()?;
+    match existing {
+        Existing::Keep => file.persist_noclobber(path).map(drop),
+        Existing::Replace => file.persist(path).map(drop),
+    }
+    .map_err(|error| error.error)?;
+    sync_folder(path);
+    Ok(())
+}
+
 /// A complete file in the same folder. It is removed if it is dropped before it gets its name.
 fn write_temp(path: &Path, content: &[u8], access: Access) -> io::Result<NamedTempFile> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    // `make_in` returns the errors of the system as they are; `tempfile_in` would add the temporary path to their text.
-    let mut file = Builder::new()
-        .prefix(&format!(".{name}."))
-        .make_in(folder_of(path), |temp_path| create_new(temp_path, access))?;
+    let mut file = temp(path, access)?;
     file.write_all(content)?;
     file.as_file().sync_all()?;
     Ok(file)
+}
+
+fn temp(path: &Path, access: Access) -> io::Result<NamedTempFile> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    // `make_in` returns the errors of the system as they are; `tempfile_in` would add the temporary path to their text.
+    Builder::new()
+        .prefix(&format!(".{name}."))
+        .make_in(folder_of(path), |temp_path| create_new(temp_path, access))
 }
 
 fn create_new(path: &Path, access: Access) -> io::Result<File> {

@@ -6,6 +6,7 @@ mod cert;
 mod completions;
 mod config;
 mod confirm;
+mod db;
 mod dev;
 mod doctor;
 mod entra;
@@ -76,6 +77,7 @@ enum Command {
     Token(token::Arguments),
     Seed(seed::Arguments),
     Migrate(migrate::Arguments),
+    Db(db::DbCommand),
     Cert(cert::CertCommand),
     Doctor(doctor::Arguments),
     Health(health::Arguments),
@@ -132,6 +134,7 @@ fn run(Arguments { settings, command }: Arguments) -> anyhow::Result<ExitCode> {
         Command::Token(arguments) => token::run(&arguments, settings)?,
         Command::Seed(arguments) => seed::run(&arguments, settings)?,
         Command::Migrate(arguments) => migrate::run(&arguments, settings)?,
+        Command::Db(command) => return db::run(&command, settings),
         Command::Cert(command) => return cert::run(command, || Ok(settings.load(Role::Any, Vec::new())?)),
         Command::Doctor(arguments) => return doctor::run(&arguments, settings),
         Command::Health(arguments) => return health::run(&arguments, settings),

@@ -195,6 +195,9 @@ impl Settings {
         if settings.database.azure {
             settings.database.identity = Some(settings.identity());
         }
+        if settings.redis.azure {
+            settings.redis.identity = Some(settings.identity());
+        }
         check_managed_identity(&settings, &mut loader);
         for required in role.missing(&settings) {
             loader.require(required.name, required.alternatives, required.description);

@@ -1,10 +1,10 @@
-//! Imports users and posts from the Python system's SQLite file, in one transaction.
+//! Imports users and posts of the Python system, from its SQLite file or from exports of its tables, in one transaction.
 //!
 //! In an empty database, rows keep their ids, so that links stay valid. In any other, rows get new ids, and existing
 //! rows are not changed: users are recognised by object id, posts by author and time of creation to the microsecond,
 //! which never change. So another run adds only what is new.
 
-use std::{collections::HashMap, path::Path};
+use std::{collections::HashMap, fmt, path::Path};
 
 use uuid::Uuid;
 
@@ -13,24 +13,45 @@ use super::{
     text::{UNKNOWN_NAME, clean_display_name},
 };
 use crate::db::{
-    Connection, Database, DbError,
-    legacy::{self, LegacyFile, LegacyPost, LegacyUser},
+    Connection, Database, DbError, ids,
+    legacy::{self, Exports, LegacyFile, LegacyPost, LegacySource, LegacyUser, MalformedRow},
     post_list,
     posts::{self, NewPost},
     users::{self, NewUser},
 };
 
+/// Most invalid rows that a report lists.
+const MAX_LISTED: usize = 1000;
+/// Why the second row of an id cannot be imported: it could not keep its id, and posts could not name their author.
+const ID_TWICE: &str = "its id appears twice";
+/// Why a row cannot keep its id.
+const ID_TOO_HIGH: &str = "its id is above 9007199254740991, so that new rows would soon get no id";
+
 /// What to import, and how.
 #[derive(Debug, Clone, Copy)]
 pub struct Import<'a> {
-    /// The Python system's SQLite file. It is only read.
-    pub file: &'a Path,
+    /// What to read. It is not changed.
+    pub source: Source<'a>,
     /// The tenant of its users, which its tables do not store.
     pub tid: Uuid,
     /// The longest content, in characters.
     pub max_content_chars: usize,
     /// What to do about invalid rows.
     pub invalid_rows: InvalidRows,
+}
+
+/// The Python system's data.
+#[derive(Debug, Clone, Copy)]
+pub enum Source<'a> {
+    /// Its SQLite file.
+    File(&'a Path),
+    /// Exports of its tables as CSV or as JSON lines.
+    Exports {
+        /// The table `users`.
+        users: &'a Path,
+        /// The table `blog_posts`.
+        posts: &'a Path,
+    },
 }
 
 /// What to do about invalid rows.
@@ -53,7 +74,9 @@ pub struct Report {
     pub posts_added: u64,
     /// Posts that existed already.
     pub posts_known: u64,
-    /// Invalid rows.
+    /// Number of invalid rows.
+    pub invalid_count: u64,
+    /// The first invalid rows, at most 1,000.
     pub invalid: Vec<InvalidRow>,
     /// Whether rows kept their ids.
     pub ids_kept: bool,
@@ -64,18 +87,41 @@ pub struct Report {
 pub struct InvalidRow {
     /// `users` or `blog_posts`.
     pub table: &'static str,
-    /// Its id in the file.
-    pub id: i64,
+    /// Which one.
+    pub row: RowName,
     /// The rule that it breaks.
     pub reason: String,
+}
+
+/// The name of a row of the source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RowName {
+    /// Its id.
+    Id(i64),
+    /// The line of the export on which it begins, from 1.
+    Line(u64),
+}
+
+impl fmt::Display for RowName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Id(id) => id.fmt(f),
+            Self::Line(line) => write!(f, "line {line}"),
+        }
+    }
 }
 
 /// Why nothing was imported.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
     /// Some rows are invalid, and the caller did not ask to skip them.
-    #[error("{} rows are invalid, so nothing was imported", .0.len())]
-    InvalidRows(Vec<InvalidRow>),
+    #[error("{count} rows are invalid, so nothing was imported")]
+    InvalidRows {
+        /// How many.
+        count: u64,
+        /// The first of them, at most 1,000.
+        rows: Vec<InvalidRow>,
+    },
     /// The file or the database failed.
     #[error(transparent)]
     Database(#[from] DbError),
@@ -87,28 +133,32 @@ pub enum ImportError {
 /// When the file cannot be read, rows are invalid and not to be skipped, or the database fails. Then nothing is
 /// changed.
 pub fn run(database: &Database, import: Import<'_>) -> Result<Report, ImportError> {
-    let mut file = LegacyFile::open(import.file)?;
+    let mut source = match import.source {
+        Source::File(path) => LegacySource::File(LegacyFile::open(path)?),
+        Source::Exports { users, posts } => LegacySource::Exports(Exports::open(users, posts)?),
+    };
     database.connect()?.transaction(|connection| {
         legacy::lock_tables(connection)?;
         let is_empty = users::count(connection)? == 0 && post_list::count_all(connection)? == 0;
         let mut importer = Importer::new(connection, import, is_empty);
-        for user in file.users()? {
-            importer.user(&user)?;
-        }
-        let mut last = i64::MIN;
-        loop {
-            let page = file.posts(last)?;
-            let Some(post) = page.last() else { break };
-            last = post.id;
-            for post in &page {
-                importer.post(post)?;
-            }
-        }
+        source.each_user(|user| match user {
+            Ok(user) => importer.user(&user),
+            Err(row) => importer.malformed("users", row),
+        })?;
+        source.each_post(|post| match post {
+            Ok(post) => importer.post(&post),
+            Err(row) => importer.malformed("blog_posts", row),
+        })?;
         let report = importer.report;
-        if import.invalid_rows == InvalidRows::Reject && !report.invalid.is_empty() {
-            return Err(ImportError::InvalidRows(report.invalid));
+        if import.invalid_rows == InvalidRows::Reject && report.invalid_count > 0 {
+            return Err(ImportError::InvalidRows {
+                count: report.invalid_count,
+                rows: report.invalid,
+            });
         }
-        legacy::continue_numbering(connection)?;
+        for table in ids::TABLES {
+            ids::continue_numbering(connection, table, 0)?;
+        }
         Ok(report)
     })
 }
@@ -140,6 +190,12 @@ impl<'t, 'c> Importer<'t, 'c> {
     }
 
     fn user(&mut self, user: &LegacyUser) -> Result<(), DbError> {
+        if self.is_too_high(user.id) {
+            return self.invalid("users", user.id, ID_TOO_HIGH);
+        }
+        if self.users.contains_key(&user.id) {
+            return self.invalid("users", user.id, ID_TWICE);
+        }
         let (oid, name) = match (user.oid.text(), user.display_name.text()) {
             (Ok(oid), Ok(name)) => (oid, name),
             (Err(error), _) | (_, Err(error)) => return self.invalid("users", user.id, &error.to_string()),
@@ -180,6 +236,14 @@ impl<'t, 'c> Importer<'t, 'c> {
     }
 
     fn post(&mut self, post: &LegacyPost) -> Result<(), DbError> {
+        if self.is_too_high(post.id) {
+            return self.invalid("blog_posts", post.id, ID_TOO_HIGH);
+        }
+        // In the file, the id is the primary key.
+        let may_appear_twice = self.report.ids_kept && matches!(self.import.source, Source::Exports { .. });
+        if may_appear_twice && posts::by_id(self.connection, post.id)?.is_some() {
+            return self.invalid("blog_posts", post.id, ID_TWICE);
+        }
         let (title, content) = match (post.title.text(), post.content.text()) {
             (Ok(title), Ok(content)) => (title.unwrap_or_default(), content.unwrap_or_default()),
             (Err(error), _) | (_, Err(error)) => return self.invalid("blog_posts", post.id, &error.to_string()),
@@ -219,6 +283,11 @@ impl<'t, 'c> Importer<'t, 'c> {
         Ok(())
     }
 
+    /// Whether a row would keep an id after which the database soon has none left for new rows.
+    fn is_too_high(&self, id: i64) -> bool {
+        self.report.ids_kept && id > ids::MAX_ID
+    }
+
     /// Whether the post exists already. Of several posts by one author at the same time, as many exist as did before.
     fn is_known(&mut self, post: &NewPost<'_>) -> Result<bool, DbError> {
         let key = (post.author_id, post.created_at.timestamp_micros());
@@ -233,11 +302,21 @@ impl<'t, 'c> Importer<'t, 'c> {
     /// Reports an invalid row.
     #[expect(clippy::unnecessary_wraps, reason = "callers return it")]
     fn invalid(&mut self, table: &'static str, id: i64, reason: &str) -> Result<(), DbError> {
-        self.report.invalid.push(InvalidRow {
-            table,
-            id,
-            reason: reason.to_owned(),
-        });
+        self.reject(table, RowName::Id(id), reason.to_owned());
         Ok(())
+    }
+
+    /// Reports a row of an export that has not the form of the table.
+    #[expect(clippy::unnecessary_wraps, reason = "callers return it")]
+    fn malformed(&mut self, table: &'static str, row: MalformedRow) -> Result<(), DbError> {
+        self.reject(table, RowName::Line(row.line), row.reason);
+        Ok(())
+    }
+
+    fn reject(&mut self, table: &'static str, row: RowName, reason: String) {
+        self.report.invalid_count += 1;
+        if self.report.invalid.len() < MAX_LISTED {
+            self.report.invalid.push(InvalidRow { table, row, reason });
+        }
     }
 }

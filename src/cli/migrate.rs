@@ -2,18 +2,22 @@
 
 mod import;
 
-use std::io::Write;
+use std::{
+    io::{IsTerminal as _, Write},
+    time::Duration,
+};
 
 use anyhow::anyhow;
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, value_parser};
+use indicatif::ProgressBar;
 
 use super::{confirm, error_report::WithHint as _, settings::SettingsArguments};
 use crate::{
-    config::Role,
+    config::{DatabaseSettings, Role},
     db::{
         Database,
         legacy::HOW_TO_IMPORT,
-        migrate::{self, Inspection, Migration},
+        migrate::{self, Direction, Inspection, Migration, Plan, Step, Target},
     },
 };
 
@@ -24,6 +28,7 @@ use crate::{
 #[command(after_long_help = "\
 Examples:
   blogctl migrate status
+  blogctl migrate plan
   blogctl migrate run --set database.url=postgres://blog@db.example/blog
   blogctl migrate import old-blog.db")]
 pub struct Arguments {
@@ -34,7 +39,28 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Action {
     /// Apply all pending migrations, or none if one fails
-    Run,
+    Run {
+        /// Stop after this version, such as 0004; newer migrations are reverted, and the data in their tables and columns is
+        /// lost
+        #[arg(long, value_name = "VERSION")]
+        to: Option<String>,
+        /// On PostgreSQL, how long to try if other transactions hold a lock. One attempt waits for 3 seconds, so that requests
+        /// do not wait longer behind it
+        #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = value_parser!(u64).range(0..=86_400))]
+        lock_wait_seconds: u64,
+        /// Do not ask for confirmation before migrations are reverted
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Show what would run, with file, checksum, locks and duration; changes nothing
+    Plan {
+        /// The version after which "migrate run" would stop
+        #[arg(long, value_name = "VERSION")]
+        to: Option<String>,
+        /// Print JSON: {database, steps: [{version, name, direction, file, sha256, cost}]}
+        #[arg(long)]
+        json: bool,
+    },
     /// Revert the newest migration, and lose the data in its tables and columns
     Revert {
         /// Do not ask for confirmation
@@ -58,7 +84,18 @@ pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Resul
     let settings = settings.load(Role::Any, Vec::new())?;
     let database = || Database::open(&settings.database);
     let lines = match &arguments.action {
-        Action::Run => apply(&database()?)?,
+        Action::Run {
+            to,
+            lock_wait_seconds,
+            yes,
+        } => {
+            let target = Target {
+                to: to.clone(),
+                lock_wait: Duration::from_secs(*lock_wait_seconds),
+            };
+            apply(&settings.database, &target, *yes)?
+        }
+        Action::Plan { to, json } => show_plan(&migrate::plan(&settings.database, to.as_deref())?, *json)?,
         // Opening the database would create an empty file.
         Action::Revert { .. } if !migrate::inspect(&settings.database)?.exists => {
             return Err(anyhow!(
@@ -78,14 +115,75 @@ pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> anyhow::Resul
     Ok(())
 }
 
-fn apply(database: &Database) -> anyhow::Result<Vec<String>> {
-    let applied = migrate::run(database)?;
-    let mut lines: Vec<String> = applied
+fn apply(settings: &DatabaseSettings, target: &Target, yes: bool) -> anyhow::Result<Vec<String>> {
+    if target.to.is_some() {
+        let Plan { inspection, steps } = migrate::plan(settings, target.to.as_deref())?;
+        let lost: Vec<&str> = steps
+            .iter()
+            .filter(|step| step.direction == Direction::Down)
+            .map(|step| step.name.as_str())
+            .collect();
+        if !lost.is_empty() {
+            let question = format!("revert {} of {}, and lose its data?", lost.join(", "), inspection.url);
+            confirm::destruction(&question, yes)?;
+        }
+    }
+    let database = Database::open(settings)?;
+    let progress = spinner();
+    let done = migrate::run_to(&database, target, |step| progress.set_message(step.name.clone()));
+    progress.finish_and_clear();
+    let mut lines: Vec<String> = done?
         .iter()
-        .map(|migration| format!("applied {}", migration.name))
+        .map(|migration| {
+            let verb = if migration.applied { "applied" } else { "reverted" };
+            format!("{verb} {}", migration.name)
+        })
         .collect();
-    lines.push(format!("{} is up to date", database.url()));
+    lines.push(match &target.to {
+        Some(version) => format!("{} has schema version {version}", database.url()),
+        None => format!("{} is up to date", database.url()),
+    });
     Ok(lines)
+}
+
+fn show_plan(plan: &Plan, json: bool) -> anyhow::Result<Vec<String>> {
+    let url = plan.inspection.url.to_string();
+    if json {
+        let plan = serde_json::json!({ "database": url, "steps": plan.steps });
+        return Ok(vec![serde_json::to_string_pretty(&plan)?]);
+    }
+    let mut lines = vec![url];
+    for step in &plan.steps {
+        let Step {
+            name,
+            direction,
+            file,
+            sha256,
+            cost,
+            ..
+        } = step;
+        let verb = match direction {
+            Direction::Up => "apply",
+            Direction::Down => "revert",
+        };
+        lines.push(format!("  {verb} {name}"));
+        lines.push(format!("    {cost}"));
+        lines.push(format!("    {file}  SHA-256 {sha256}"));
+    }
+    if plan.steps.is_empty() {
+        lines.push("  nothing to do".to_owned());
+    }
+    Ok(lines)
+}
+
+/// Shows the current migration on a terminal, otherwise nothing.
+fn spinner() -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let spinner = ProgressBar::new_spinner();
+    spinner.enable_steady_tick(Duration::from_millis(100));
+    spinner
 }
 
 fn revert(database: &Database, yes: bool) -> anyhow::Result<Vec<String>> {
@@ -120,6 +218,11 @@ fn status(found: &Inspection, json: bool) -> anyhow::Result<Vec<String>> {
         lines.push("  the file does not exist yet".to_owned());
     }
     lines.extend(migrations.iter().map(line));
+    if let Some(version) = &found.newer {
+        lines.push(format!(
+            "  applied  {version} of a newer release, which this one works with"
+        ));
+    }
     if found.is_python {
         lines.push(format!("  this is a database of the Python system: {HOW_TO_IMPORT}"));
     } else if migrations.iter().any(|migration| !migration.applied) {

@@ -2,7 +2,7 @@
 
 mod url;
 
-use std::{fmt, path::PathBuf, time::Duration};
+use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 pub use self::url::RedisUrl;
 use super::{
     loader::Loader,
-    rules::{optional, seconds, text},
+    password::{A_COMMAND, IdentitySettings, PasswordNames, PasswordOrigin, PasswordValues, password_command},
+    rules::{only, optional, seconds, text},
     secret_file::{read_password, secret_file, warn_of_path},
     section::section,
     value::choices,
@@ -62,8 +63,18 @@ section! {
         /// File with the password of the Sentinels, instead of `redis.sentinel_password`.
         pub sentinel_password_file: Option<PathBuf> = None, secret_file;
 
-        /// File with the password, instead of a password in `redis.url`. A line break at the end of the file is ignored.
+        /// File with the password, instead of a password in the addresses. It is read for each new connection. A line break at
+        /// the end of the file is ignored.
         pub password_file: Option<PathBuf> = None, secret_file;
+
+        /// Program that prints the password, and its arguments, as a list; it runs without a shell. Requires `rediss://`. See
+        /// [redis.md](redis.md#without-a-password).
+        pub password_command: Vec<String> = Vec::new(), only(A_COMMAND, |command: &Vec<String>| password_command(command));
+
+        /// Connect to Azure Managed Redis with a token of the identity in `[azure]` instead of a password. The addresses must
+        /// name the user, which is the object ID of the identity, and start with `rediss://`. See
+        /// [redis.md](redis.md#without-a-password).
+        pub azure: bool = false;
 
         /// PEM file with the certificates to trust instead of the system's.
         pub ca_file: Option<PathBuf> = None;
@@ -78,7 +89,18 @@ section! {
             |prefix| is_name(prefix, b"-_.:"),
         );
     }
+    also {
+        /// The identity and its tenant, if `azure` is set.
+        pub identity: Option<Arc<IdentitySettings>> = None;
+    }
 }
+
+const PASSWORD_NAMES: PasswordNames = PasswordNames {
+    url: "redis.url",
+    file: "redis.password_file",
+    command: "redis.password_command",
+    azure: "redis.azure",
+};
 
 impl RedisSettings {
     /// The addresses: those of `redis.urls`, else `redis.url`. Empty if sessions are in memory.
@@ -90,13 +112,12 @@ impl RedisSettings {
         }
     }
 
-    /// Reads the section, checks the settings that depend on each other, and puts the password of the file into the
-    /// addresses.
+    /// Reads the section, and checks the settings that depend on each other.
     pub(super) fn load(loader: &mut Loader) -> Self {
         let mut settings = Self::read(loader);
         settings.check_addresses(loader);
         settings.load_sentinel(loader);
-        settings.load_password(loader);
+        settings.check_password(loader);
         settings
     }
 
@@ -172,32 +193,57 @@ impl RedisSettings {
         }
     }
 
-    fn load_password(&mut self, loader: &mut Loader) {
-        const FILE: &str = "redis.password_file";
-        let Some(path) = &self.password_file else { return };
+    /// Where the password comes from.
+    pub fn password_origin(&self) -> PasswordOrigin {
+        self.password_values(false).origin(self.identity.as_ref())
+    }
+
+    fn password_values(&self, is_in_url: bool) -> PasswordValues<'_> {
+        PasswordValues {
+            is_in_url,
+            file: self.password_file.as_deref(),
+            command: &self.password_command,
+            azure: self.azure,
+        }
+    }
+
+    fn check_password(&self, loader: &mut Loader) {
+        let PasswordNames {
+            file, command, azure, ..
+        } = PASSWORD_NAMES;
+        if let Some(path) = &self.password_file {
+            // Reports a file that cannot be used at the start, and not at the first connection.
+            read_password(loader, file, path);
+        }
+        let fetched = [(command, !self.password_command.is_empty()), (azure, self.azure)];
+        let mut set = fetched.into_iter().chain([(file, self.password_file.is_some())]);
         if self.addresses().is_empty() {
-            loader.reject(
-                FILE,
-                "is set, but redis.url is not",
-                "set redis.url, or remove this setting",
-            );
+            if let Some((name, _)) = set.find(|(_, is_set)| *is_set) {
+                loader.reject(
+                    name,
+                    "is set, but redis.url is not",
+                    "set redis.url, or remove this setting",
+                );
+            }
             return;
         }
-        let Some(password) = read_password(loader, FILE, path) else {
-            return;
-        };
-        for url in self.url.iter_mut().chain(&mut self.urls) {
-            match url.with_password(&password) {
-                Some(with_password) => *url = with_password,
-                None => {
-                    loader.reject(
-                        FILE,
-                        "is set, but redis.url contains a password, too",
-                        "remove the password from redis.url, or this setting",
-                    );
-                    return;
-                }
+        let has_password = self.addresses().iter().any(RedisUrl::has_password);
+        self.password_values(has_password).reject_second(loader, PASSWORD_NAMES);
+        for (name, _) in fetched.into_iter().filter(|(_, is_set)| *is_set) {
+            if !self.addresses().iter().all(RedisUrl::is_private) {
+                loader.reject(
+                    name,
+                    "is set, but redis.url has no TLS: an attacker in the network could read the token",
+                    "write rediss:// instead of redis://, with the port for TLS",
+                );
             }
+        }
+        if self.azure && !self.addresses().iter().all(RedisUrl::has_user) {
+            loader.reject(
+                azure,
+                "is set, but redis.url names no user",
+                "set redis.url to rediss://OBJECT_ID@HOST:10000, with the object ID of the identity",
+            );
         }
     }
 }

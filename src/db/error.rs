@@ -98,6 +98,28 @@ pub enum DbError {
         /// The newest version.
         version: String,
     },
+    /// The SQL of an applied migration is not that of this binary.
+    #[error(
+        "the migration {name} was edited after it was applied: its checksum in the database differs; nothing was changed"
+    )]
+    EditedMigration {
+        /// Its name.
+        name: &'static str,
+    },
+    /// Another transaction holds a lock that a migration needs.
+    #[error(
+        "a migration got no lock within {seconds} seconds, because other transactions hold it; nothing was changed"
+    )]
+    MigrationBlocked {
+        /// How long it tried.
+        seconds: u64,
+    },
+    /// There is no migration of this version.
+    #[error("there is no migration {version}")]
+    UnknownVersion {
+        /// The version.
+        version: String,
+    },
     /// The database has the Python system's tables, which no migration changes.
     #[error("{path} is a database of the Python system and was not changed")]
     PythonDatabase {
@@ -118,6 +140,16 @@ impl Hint for DbError {
     fn hint(&self) -> Option<Cow<'_, str>> {
         match self {
             Self::PythonDatabase { .. } => Some(Cow::Borrowed(legacy::HOW_TO_IMPORT)),
+            Self::EditedMigration { .. } => Some(Cow::Borrowed(
+                "use the release that applied it; if only comments differ, delete its row from __blogctl_migrations, and run \
+                 blogctl migrate run",
+            )),
+            Self::MigrationBlocked { .. } => Some(Cow::Borrowed(
+                "end long transactions (pg_stat_activity shows them), or give it more time with --lock-wait-seconds",
+            )),
+            Self::UnknownVersion { .. } => {
+                Some(Cow::Borrowed("blogctl migrate status lists the versions, such as 0004"))
+            }
             Self::Password(error) => error.hint(),
             _ => None,
         }
@@ -179,6 +211,9 @@ impl DbError {
             | Self::Panicked
             | Self::Migration(_)
             | Self::NewerSchema { .. }
+            | Self::EditedMigration { .. }
+            | Self::MigrationBlocked { .. }
+            | Self::UnknownVersion { .. }
             | Self::PythonDatabase { .. }
             | Self::Legacy { .. } => false,
         }

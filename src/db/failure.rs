@@ -8,7 +8,7 @@ mod postgres_messages;
 
 use diesel::result::{DatabaseErrorKind, Error};
 
-use self::postgres_messages::{CHANGED_RESULT, DEADLOCK, TRANSIENT};
+use self::postgres_messages::{CHANGED_RESULT, DEADLOCK, LOCK_TIMEOUT, TRANSIENT};
 
 /// The kind of an error. The worst for the connection comes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -87,6 +87,11 @@ impl Failure {
             Self::Permanent
         }
     }
+}
+
+/// Whether the text contains PostgreSQL's message for 55P03, `lock_timeout`, as the error of a migration does.
+pub fn is_lock_timeout(text: &str) -> bool {
+    LOCK_TIMEOUT.iter().any(|message| text.contains(message))
 }
 
 /// SQLite's message for SQLITE_BUSY.

@@ -1,5 +1,7 @@
-//! Reads the Python system's SQLite file: tables `users` and `blog_posts` as SQLModel created them. Also prepares the
-//! target database for the import.
+//! Reads the Python system's tables `users` and `blog_posts` as SQLModel created them, from its SQLite file or from exports.
+//! Also prepares the target database for the import.
+
+mod exports;
 
 use std::path::{self, Path};
 
@@ -10,6 +12,7 @@ use diesel::{
     sqlite::SqliteConnection,
 };
 
+pub use self::exports::{Exports, MalformedRow};
 use super::{Connection, DbError, sqlite};
 use crate::config::quotable_path;
 
@@ -30,6 +33,52 @@ pub(super) fn is_python_database(connection: &mut SqliteConnection) -> QueryResu
     )
     .get_result(connection)?;
     Ok(columns.found == 4)
+}
+
+/// Where the rows come from.
+pub enum LegacySource {
+    /// The Python system's SQLite file.
+    File(LegacyFile),
+    /// Exports of both tables from another database.
+    Exports(Exports),
+}
+
+impl LegacySource {
+    /// Calls `each` with every user.
+    ///
+    /// # Errors
+    /// Those of `each`, or when a file cannot be read.
+    pub fn each_user<E: From<DbError>>(
+        &mut self,
+        mut each: impl FnMut(Result<LegacyUser, MalformedRow>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        match self {
+            Self::File(file) => file.users()?.into_iter().try_for_each(|user| each(Ok(user))),
+            Self::Exports(exports) => exports.each_user(each),
+        }
+    }
+
+    /// Calls `each` with every post.
+    ///
+    /// # Errors
+    /// As [`Self::each_user`].
+    pub fn each_post<E: From<DbError>>(
+        &mut self,
+        mut each: impl FnMut(Result<LegacyPost, MalformedRow>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        match self {
+            Self::File(file) => {
+                let mut last = i64::MIN;
+                loop {
+                    let page = file.posts(last)?;
+                    let Some(post) = page.last() else { return Ok(()) };
+                    last = post.id;
+                    page.into_iter().try_for_each(|post| each(Ok(post)))?;
+                }
+            }
+            Self::Exports(exports) => exports.each_post(each),
+        }
+    }
 }
 
 /// The Python system's file, opened read-only.
@@ -285,22 +334,6 @@ impl LegacyFile {
 pub fn lock_tables(connection: &mut Connection<'_>) -> Result<(), DbError> {
     if let Connection::Postgres(c) = connection {
         diesel::sql_query("LOCK TABLE users, blog_posts IN SHARE ROW EXCLUSIVE MODE").execute(&mut **c)?;
-    }
-    Ok(())
-}
-
-/// Makes new rows continue after the imported ids. SQLite does that itself.
-///
-/// # Errors
-/// The database's.
-pub fn continue_numbering(connection: &mut Connection<'_>) -> Result<(), DbError> {
-    if let Connection::Postgres(c) = connection {
-        for table in ["users", "blog_posts"] {
-            diesel::sql_query(format!(
-                "SELECT setval(pg_get_serial_sequence('{table}', 'id'), max(id)) FROM {table} HAVING max(id) > 0"
-            ))
-            .execute(&mut **c)?;
-        }
     }
     Ok(())
 }

@@ -5,6 +5,8 @@ use std::{
     path::{self, PathBuf},
 };
 
+use percent_encoding::percent_decode_str;
+
 use super::DbError;
 use crate::config::DatabaseAddress;
 
@@ -36,6 +38,33 @@ impl DatabaseUrl {
                 .map(Self::Sqlite)
                 .map_err(|error| DbError::Url(error.to_string())),
         }
+    }
+}
+
+impl DatabaseUrl {
+    /// The URL of a server without passwords, for the command lines of PostgreSQL's programs; `None` for a file.
+    pub fn without_password(&self) -> Option<String> {
+        let Self::Postgres { url, .. } = self else { return None };
+        let (address, query) = url.split_once('?').unwrap_or((url, ""));
+        let (scheme, rest) = address.split_once("://").unwrap_or(("postgresql", address));
+        let rest = match rest.rsplit_once('@') {
+            Some((user_info, hosts)) => {
+                let user = user_info.split_once(':').map_or(user_info, |(user, _)| user);
+                format!("{user}@{hosts}")
+            }
+            None => rest.to_owned(),
+        };
+        let is_secret = |pair: &str| {
+            let name = pair.split_once('=').map_or(pair, |(name, _)| name);
+            let name = percent_decode_str(name).decode_utf8_lossy();
+            ["password", "sslpassword", "oauth_client_secret"].contains(&&*name)
+        };
+        let query: Vec<_> = query
+            .split('&')
+            .filter(|pair| !pair.is_empty() && !is_secret(pair))
+            .collect();
+        let separator = if query.is_empty() { "" } else { "?" };
+        Some(format!("{scheme}://{rest}{separator}{}", query.join("&")))
     }
 }
 
@@ -122,6 +151,21 @@ mod tests {
             let message = DatabaseUrl::parse(text).expect_err(text).to_string();
             assert!(message.starts_with("database.url is invalid: "), "{message}");
             assert!(!message.contains("s3cret"), "{message}");
+        }
+    }
+
+    #[test]
+    fn the_url_for_other_programs_has_user_and_parameters_but_no_password() {
+        for (text, expected) in [
+            (
+                "postgres://blog:s3c%40ret@h1,h2:5433/blog?sslmode=require&password=s3cret&sslpassword=s3cret",
+                Some("postgresql://blog@h1,h2:5433/blog?sslmode=require"),
+            ),
+            ("postgres://host/blog?p%61ssword=s3cret", Some("postgresql://host/blog")),
+            ("blog.db", None),
+        ] {
+            let url = DatabaseUrl::parse(text).expect(text).without_password();
+            assert_eq!(url.as_deref(), expected);
         }
     }
 

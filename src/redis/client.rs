@@ -15,6 +15,7 @@ use super::{
     circuit_breaker::CircuitBreaker,
     connections::{ConnectionManager, CurrentEpoch, LastError, Pool, PoolFailure, is_read_only},
     error::{RedisFailure, RedisSetupError},
+    servers::Servers,
     time_budget,
 };
 use crate::{
@@ -60,29 +61,26 @@ impl RedisClient {
     /// # Errors
     /// When the settings cannot be used.
     pub fn from_settings(settings: &RedisSettings) -> Result<Option<Self>, RedisSetupError> {
+        let Some(servers) = Servers::from_settings(settings)?.map(Arc::new) else {
+            return Ok(None);
+        };
         let (epoch, last_error) = (CurrentEpoch::default(), LastError::default());
-        let pool = |size, last_error: &LastError| -> Result<_, RedisSetupError> {
-            let Some(manager) = ConnectionManager::from_settings(settings, &epoch, last_error)? else {
-                return Ok(None);
-            };
-            let pool = r2d2::Pool::builder()
+        let pool = |size, last_error: &LastError| {
+            r2d2::Pool::builder()
                 .max_size(size)
                 .min_idle(Some(0))
                 .connection_timeout(settings.timeout)
-                // Sends no command: see `ConnectionManager::is_valid`.
+                // Sends no command unless a password expires: see `ConnectionManager::is_valid`.
                 .test_on_check_out(true)
                 .error_handler(Box::new(r2d2::NopErrorHandler))
-                .build_unchecked(manager);
-            Ok(Some(pool))
+                .build_unchecked(ConnectionManager::new(&servers, &epoch, last_error))
         };
         let max_connections = match settings.mode {
             RedisMode::Single | RedisMode::Sentinel => MAX_CONNECTIONS,
             RedisMode::Cluster => MAX_CLUSTER_CONNECTIONS,
         };
-        let connections = pool(max_connections, &last_error)?;
-        let (Some(connections), Some(probe_connection)) = (connections, pool(1, &LastError::default())?) else {
-            return Ok(None);
-        };
+        let connections = pool(max_connections, &last_error);
+        let probe_connection = pool(1, &LastError::default());
         let observed = connections.clone();
         let observation = metrics::redis::observe_connections(move || {
             let State {

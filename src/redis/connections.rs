@@ -11,21 +11,23 @@ use std::{
 use parking_lot::Mutex;
 use redis::{ErrorKind, RedisError, RedisResult};
 
-use super::{
-    error::RedisSetupError,
-    servers::{Connection, Servers},
-};
-use crate::config::RedisSettings;
+use super::servers::{Connection, Servers};
+use crate::passwords::Password;
 
 /// A connection that is younger than this has found the current servers of a cluster.
 const FAILOVER_PAUSE: Duration = Duration::from_millis(500);
+
+/// A connection authenticates again this long before its password expires, and up to this much earlier. The source has a newer
+/// password five minutes before.
+const RENEW_BEFORE: Duration = Duration::from_mins(3);
+const RENEW_JITTER: Duration = Duration::from_secs(90);
 
 /// A pool of connections.
 pub(super) type Pool = r2d2::Pool<ConnectionManager>;
 
 /// Creates and checks connections for the pool.
 pub(super) struct ConnectionManager {
-    servers: Servers,
+    servers: Arc<Servers>,
     epoch: CurrentEpoch,
     last_error: LastError,
 }
@@ -35,6 +37,8 @@ pub(super) struct PooledConnection {
     pub(super) connection: Connection,
     pub(super) epoch: Epoch,
     made_at: Instant,
+    /// When the password expires, and when to send the next one.
+    expiry: Option<Expiry>,
     /// Whether a late response to an earlier command may still arrive: the connection must not be used again.
     pub(super) is_tainted: bool,
 }
@@ -86,27 +90,68 @@ impl LastError {
 }
 
 impl ConnectionManager {
-    /// `None` when the settings name no Redis.
-    pub(super) fn from_settings(
-        settings: &RedisSettings,
-        epoch: &CurrentEpoch,
-        last_error: &LastError,
-    ) -> Result<Option<Self>, RedisSetupError> {
-        Ok(Servers::from_settings(settings)?.map(|servers| Self {
-            servers,
+    pub(super) fn new(servers: &Arc<Servers>, epoch: &CurrentEpoch, last_error: &LastError) -> Self {
+        Self {
+            servers: Arc::clone(servers),
             epoch: epoch.clone(),
             last_error: last_error.clone(),
-        }))
+        }
     }
 
     fn try_connect(&self) -> RedisResult<PooledConnection> {
         // Before the connection is made: it is outdated if another one fails meanwhile.
         let epoch = self.epoch.get();
+        let (connection, password) = self.servers.connect()?;
         Ok(PooledConnection {
-            connection: self.servers.connect()?,
+            connection,
             epoch,
+            expiry: password.as_ref().and_then(Expiry::of),
             made_at: Instant::now(),
             is_tainted: false,
+        })
+    }
+}
+
+impl ConnectionManager {
+    /// Whether the server will accept commands on this connection for a while. Authenticates again if it is time to do so.
+    fn is_authenticated(&self, pooled: &mut PooledConnection) -> bool {
+        let now = Instant::now();
+        let Some(expiry) = pooled.expiry else { return true };
+        if now < expiry.renew_at {
+            return true;
+        }
+        if now >= expiry.at {
+            return false;
+        }
+        match self.servers.authenticate_again(&mut pooled.connection) {
+            Ok(Some(password)) => {
+                pooled.expiry = Expiry::of(&password);
+                true
+            }
+            // A new connection takes its place. Its failure is reported to the request.
+            Ok(None) | Err(_) => false,
+        }
+    }
+}
+
+/// The end of a password.
+#[derive(Debug, Clone, Copy)]
+struct Expiry {
+    /// When the server closes the connection.
+    at: Instant,
+    /// When to authenticate again.
+    renew_at: Instant,
+}
+
+impl Expiry {
+    /// `None` if the password does not say when it expires.
+    fn of(password: &Password) -> Option<Self> {
+        let (now, left) = (Instant::now(), password.time_left()?);
+        // Not all connections at once.
+        let margin = (RENEW_BEFORE + RENEW_JITTER.mul_f64(rand::random())).min(left / 3);
+        Some(Self {
+            at: now + left,
+            renew_at: now + left.saturating_sub(margin),
         })
     }
 }
@@ -147,11 +192,15 @@ impl r2d2::ManageConnection for ConnectionManager {
     }
 
     fn is_valid(&self, pooled: &mut PooledConnection) -> RedisResult<()> {
-        if pooled.epoch == self.epoch.get() {
+        let problem = if pooled.epoch != self.epoch.get() {
+            "the connection is from before the last failure"
+        } else if !self.is_authenticated(pooled) {
+            "the password of the connection expires"
+        } else {
             return Ok(());
-        }
+        };
         self.last_error.set(Some(PoolFailure::Outdated));
-        Err((ErrorKind::Io, "the connection is from before the last failure").into())
+        Err((ErrorKind::Io, problem).into())
     }
 
     fn has_broken(&self, pooled: &mut PooledConnection) -> bool {

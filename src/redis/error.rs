@@ -4,7 +4,7 @@ use std::{io, path::PathBuf};
 
 use redis::RedisError;
 
-use crate::blocking_pool::PoolError;
+use crate::{blocking_pool::PoolError, passwords::PasswordError};
 
 /// The reason of a command that was not sent, because Redis was down a moment ago.
 const SKIPPED: &str = "Redis was not reachable a moment ago";
@@ -60,6 +60,9 @@ pub enum RedisSetupError {
     /// The system starts no threads.
     #[error("cannot start threads for requests to Redis: {0}")]
     Threads(io::Error),
+    /// The source of passwords cannot be set up.
+    #[error(transparent)]
+    Password(#[from] PasswordError),
     /// The URL or the certificates cannot be used.
     #[error("redis.url cannot be used: {0}")]
     Client(RedisError),

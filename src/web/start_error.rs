@@ -78,6 +78,7 @@ impl StartError {
             Self::Telemetry(_) => {
                 "entra.ca_file is a PEM file with the certificates to trust in addition to the system's"
             }
+            Self::Redis(RedisSetupError::Password(error)) => return Hint::hint(error).map(Cow::into_owned),
             Self::Redis(_) => "see redis.url and redis.ca_file, a PEM file with the certificates to trust",
             Self::Header(_) => "see client.public_url and entra.authority_host",
             Self::Template(_) | Self::Socket(_) | Self::Threads(_) => return None,

@@ -28,6 +28,7 @@ fn help_explains_every_command() {
         "token",
         "seed",
         "migrate",
+        "db",
         "cert",
         "doctor",
         "health",

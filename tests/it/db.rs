@@ -3,7 +3,9 @@
 mod after_commit;
 mod idempotency;
 mod lists;
+mod migration_runs;
 mod migrations;
+mod mixed_versions;
 mod opening;
 mod outages;
 mod plans;

@@ -10,6 +10,7 @@
 
 mod api;
 mod audit;
+mod backup;
 mod browser;
 mod cert;
 mod cli;

@@ -196,6 +196,41 @@ fn importing_into_an_empty_database_keeps_ids_and_times() {
 }
 
 #[test]
+fn an_id_after_which_new_rows_get_none_is_rejected() {
+    let mut legacy = Legacy::new();
+    legacy.add(
+        "INSERT INTO blog_posts VALUES
+            (9223372036854775807, 'Last', 'Text', 3, '2025-02-01 10:00:00', '2025-02-01 10:00:00'),
+            (9007199254740991, 'Highest', 'Text', 3, '2025-02-01 10:00:00', '2025-02-01 10:00:00');",
+    );
+    each_database(|settings| {
+        let rejected = legacy.import_into(settings, &[]);
+        assert_eq!(rejected.code, Some(1), "{rejected:?}");
+        assert!(
+            rejected
+                .stderr
+                .contains("blog_posts 9223372036854775807: its id is above 9007199254740991"),
+            "{rejected:?}"
+        );
+        let skipped = legacy.import_into(settings, &["--skip-invalid"]);
+        assert_eq!(skipped.code, Some(0), "{skipped:?}");
+        let blog = open(settings);
+        block_on(async {
+            let author = blog
+                .ensure_user(crate::support::database::key(1), "New")
+                .await
+                .expect("a user")
+                .0;
+            let post = blog
+                .create(blogctl::blog::Rights::Write, &author, draft("New"))
+                .await
+                .expect("written");
+            assert_eq!(post.id, 9_007_199_254_740_992);
+        });
+    });
+}
+
+#[test]
 fn a_second_import_adds_only_new_rows() {
     each_database(|settings| {
         let mut legacy = Legacy::new();
@@ -435,4 +470,137 @@ fn a_database_that_cannot_be_opened_is_reported_without_its_password() {
             "{output:?}"
         );
     }
+}
+
+/// Writes exports of both tables, and imports them.
+fn import_exports(
+    settings: &DatabaseSettings,
+    (users_name, users): (&str, &str),
+    (posts_name, posts): (&str, &str),
+    more: &[&str],
+) -> CommandOutput {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str, content: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, content).expect("written");
+        path.display().to_string()
+    };
+    let (users, posts) = (path(users_name, users), path(posts_name, posts));
+    migrate(
+        settings,
+        &[&["import", "--users", &users, "--posts", &posts], more].concat(),
+    )
+}
+
+const USERS_CSV: &str = "\u{feff}id,oid,display_name,created_at,updated_at\r\n\
+     3,0A11CE00-0000-4000-8000-000000000001,Alice,2025-01-01 10:00:00+00,\r\n\
+     8,0a11ce00-0000-4000-8000-000000000002,\"Bob, the \"\"other\"\"\",2025-01-01 10:00:00.5,2025-01-01 10:00:00.5\r\n";
+const POSTS_CSV: &str = "title,id,content,author_id,created_at,updated_at\n\
+     First,5,\"Two\nlines, and a comma\",3,2025-02-01 10:00:00,2025-02-03 10:00:00\n\
+     Second,9,Text,8,2025-02-01 12:00:00.123456+02,2025-02-01 10:00:00.123456\n";
+const USERS_JSON: &str = "{\"id\":3,\"oid\":\"0a11ce00-0000-4000-8000-000000000001\",\"display_name\":\"Alice\",\
+     \"created_at\":\"2025-01-01T10:00:00\",\"updated_at\":null}\n";
+const POSTS_JSON: &str = "\n{\"id\":5,\"title\":\"First\",\"content\":\"Two\\nlines\",\"author_id\":3,\
+     \"created_at\":\"2025-02-01T10:00:00\",\"updated_at\":\"2025-02-03T10:00:00\"}";
+
+#[test]
+fn exports_as_csv_are_imported_with_their_ids() {
+    each_database(|settings| {
+        let import = || import_exports(settings, ("users.csv", USERS_CSV), ("posts.CSV", POSTS_CSV), &[]);
+        let output = import();
+        assert_eq!(output.code, Some(0), "{output:?}");
+        let posts = list(settings).posts;
+        assert_eq!(posts.iter().map(|post| post.id).collect::<Vec<_>>(), [9, 5]);
+        let (second, first) = (&posts[0], &posts[1]);
+        assert_eq!(first.content.as_str(), "Two\nlines, and a comma");
+        assert_eq!(first.updated_at.to_rfc3339(), "2025-02-03T10:00:00+00:00");
+        assert_eq!(second.author.display_name.as_str(), "Bob, the \"other\"");
+        assert_eq!(second.created_at.to_rfc3339(), "2025-02-01T10:00:00.123456+00:00");
+        let again = import();
+        assert_eq!(again.code, Some(0), "{again:?}");
+        assert!(
+            again.stdout.contains("posts    0 added, 2 existed already"),
+            "{again:?}"
+        );
+    });
+}
+
+#[test]
+fn exports_as_json_lines_are_imported() {
+    each_database(|settings| {
+        let output = import_exports(settings, ("u.jsonl", USERS_JSON), ("p.json", POSTS_JSON), &[]);
+        assert_eq!(output.code, Some(0), "{output:?}");
+        let posts = list(settings).posts;
+        assert_eq!(
+            (posts.len(), posts[0].id, posts[0].content.as_str()),
+            (1, 5, "Two\nlines")
+        );
+    });
+}
+
+#[test]
+fn malformed_rows_of_exports_are_reported_by_line() {
+    each_database(|settings| {
+        let users = format!("{USERS_CSV}x,0a11ce00-0000-4000-8000-000000000003,C,2025-01-01 10:00:00,\r\n8,,,,\r\n");
+        let posts = format!(
+            "{POSTS_JSON}\n{{\"id\": 6,\n{{\"id\": 7}}\n[1]\n{}",
+            POSTS_JSON.trim().replace("\"author_id\":3", "\"author_id\":[3]")
+        );
+        let rejected = import_exports(settings, ("u.csv", &users), ("p.jsonl", &posts), &[]);
+        assert_eq!(rejected.code, Some(1), "{rejected:?}");
+        let rows = [
+            "users line 4: id is not a whole number",
+            "users 8: its id appears twice",
+            "blog_posts line 3: it is not a JSON object",
+            "blog_posts line 4: it has no title",
+            "blog_posts line 5: it is not a JSON object",
+            "blog_posts line 6: author_id is neither a text nor a number",
+        ];
+        for row in rows {
+            assert!(rejected.stderr.contains(row), "{row}: {rejected:?}");
+        }
+        assert!(rejected.stderr.contains("6 rows are invalid"), "{rejected:?}");
+        assert_eq!(list(settings).total, 0);
+        let skipped = import_exports(settings, ("u.csv", &users), ("p.jsonl", &posts), &["--skip-invalid"]);
+        assert_eq!(skipped.code, Some(0), "{skipped:?}");
+        assert_eq!(list(settings).total, 1);
+    });
+}
+
+#[test]
+fn rows_with_missing_columns_or_the_same_id_are_reported() {
+    each_database(|settings| {
+        let posts = format!("{POSTS_CSV}Third,10,Text\nTwin,5,Text,3,2025-02-01 10:00:00,\n");
+        let rejected = import_exports(settings, ("u.csv", USERS_CSV), ("p.csv", &posts), &[]);
+        assert_eq!(rejected.code, Some(1), "{rejected:?}");
+        for row in [
+            "blog_posts line 5: it has 3 columns, but the first line has 6",
+            "blog_posts 5: its id appears twice",
+        ] {
+            assert!(rejected.stderr.contains(row), "{row}: {rejected:?}");
+        }
+    });
+}
+
+#[test]
+fn files_that_are_no_exports_are_rejected() {
+    let sqlite = crate::support::database::SqliteFile::new();
+    let endless = format!("{POSTS_CSV}\"{}", "x".repeat(17 * 1024 * 1024));
+    for (name, content, expected) in [
+        ("posts.txt", POSTS_CSV, "its name ends neither"),
+        (
+            "posts.csv",
+            "id,title\n1,First\n",
+            "its first line has no column content",
+        ),
+        ("posts.json", "[{\"id\": 1}]", "it is one JSON array"),
+        ("posts.csv", &endless, "line 5: a row is longer than 16 MiB"),
+    ] {
+        let output = import_exports(&sqlite.settings, ("users.csv", USERS_CSV), (name, content), &[]);
+        assert_eq!(output.code, Some(1), "{name} {output:?}");
+        assert!(output.stderr.contains(expected), "{expected}: {output:?}");
+    }
+    assert_eq!(list(&sqlite.settings).total, 0);
+    let usage = migrate(&sqlite.settings, &["import", "--users", "users.csv"]);
+    assert_eq!(usage.code, Some(2), "{usage:?}");
 }

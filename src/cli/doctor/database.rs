@@ -67,7 +67,12 @@ fn run(context: &DoctorContext) -> Vec<CheckResult> {
         )];
     }
     vec![match (found.exists, pending.as_slice(), at_start) {
-        (true, [], _) => CheckResult::ok(format!("{url} has every migration")),
+        (true, [], _) => CheckResult::ok(match &found.newer {
+            Some(version) => {
+                format!("{url} has every migration, and {version} of a newer release, which this one works with")
+            }
+            None => format!("{url} has every migration"),
+        }),
         (false, _, true) => CheckResult::ok(format!("{url} does not exist yet: serve-api creates it when it starts")),
         (true, pending, true) => CheckResult::ok(format!(
             "{url} lacks {} of {} migrations: serve-api applies them when it starts",
@@ -88,6 +93,9 @@ fn run(context: &DoctorContext) -> Vec<CheckResult> {
 
 fn remedy(error: &DbError, url: &str) -> &'static str {
     match error {
+        DbError::EditedMigration { .. } => {
+            "use the release that applied it; docs/migrations.md says how to accept an edited comment"
+        }
         DbError::NewerSchema { .. } => "use the version of blogctl that migrated it, or a newer one",
         DbError::Url(_) => "correct database.url (DATABASE_URL)",
         DbError::Pooler { .. } => {

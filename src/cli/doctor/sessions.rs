@@ -83,6 +83,9 @@ fn remedy_for(reason: &str, mode: RedisMode) -> &'static str {
         .split_once("waiting for connection: ")
         .map_or(&*reason, |(_, cause)| cause);
     let has = |words: &[&str]| words.iter().any(|word| reason.contains(word));
+    if has(&["there is no password"]) {
+        return "correct redis.password_file, redis.password_command, or redis.azure and the identity in [azure]";
+    }
     // Before the others, because "authority" contains "auth".
     if mode == RedisMode::Cluster && has(&["notvalidforname", "not valid for name"]) {
         "let each node announce a name that is in its certificate (cluster-announce-hostname and cluster-preferred-endpoint-type hostname)"
@@ -130,6 +133,10 @@ mod tests {
             (
                 "Password authentication failed- AuthenticationFailed",
                 "user and password",
+            ),
+            (
+                "there is no password- AuthenticationFailed: the file",
+                "redis.password_file",
             ),
             ("NOPERM: this user has no permissions", "allow the user"),
             ("READONLY: You can't write against a read only replica.", "primary"),

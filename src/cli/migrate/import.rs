@@ -6,7 +6,7 @@ use anyhow::Context;
 use clap::Args;
 
 use crate::{
-    blog::import::{self, Import, ImportError, InvalidRow, InvalidRows, Report},
+    blog::import::{self, Import, ImportError, InvalidRow, InvalidRows, Report, Source},
     cli::error_report::{WithHint as _, WrongUsage},
     config::Settings,
     db::Database,
@@ -16,9 +16,11 @@ use crate::{
 /// Most invalid rows in the list; further ones are only counted.
 const LISTED: usize = 50;
 
-/// Import users and posts from the SQLite file of the Python system
+/// Import users and posts from the Python system: its SQLite file, or exports of its tables
 ///
-/// Reads the tables users and blog_posts of FILE without changing it. The users belong to the tenant of the setting
+/// Reads the tables users and blog_posts of FILE without changing it. If the Python system used another database, export both
+/// tables as CSV with a line of column names, or as one JSON object per line (.json, .jsonl, .ndjson), and name them with --users
+/// and --posts. The users belong to the tenant of the setting
 /// entra.tenant_id. The import is one transaction. An empty database gets the IDs of the file. Otherwise rows get new IDs,
 /// and existing rows are skipped (users by object ID, posts by author and creation time), so that a second run adds only
 /// new rows; a post that was deleted here since then comes back. Invalid rows, such as a title of more than 200
@@ -26,7 +28,14 @@ const LISTED: usize = 50;
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// SQLite file to import from
-    file: PathBuf,
+    #[arg(required_unless_present = "users", conflicts_with = "users")]
+    file: Option<PathBuf>,
+    /// Export of the table users: id, oid, display_name, created_at, updated_at
+    #[arg(long, value_name = "FILE", requires = "posts")]
+    users: Option<PathBuf>,
+    /// Export of the table blog_posts: id, title, content, author_id, created_at, updated_at
+    #[arg(long, value_name = "FILE", requires = "users")]
+    posts: Option<PathBuf>,
     /// Import the valid rows even if others are invalid
     #[arg(long)]
     skip_invalid: bool,
@@ -51,11 +60,17 @@ pub fn run(arguments: &Arguments, settings: &Settings, database: &Database) -> a
     } else {
         InvalidRows::Reject
     };
+    let source = match (&arguments.file, &arguments.users, &arguments.posts) {
+        (Some(file), _, _) => Source::File(file),
+        (None, Some(users), Some(posts)) => Source::Exports { users, posts },
+        // The parser requires one or the other.
+        (None, _, _) => return Err(WrongUsage("name a file to import from".to_owned()).into()),
+    };
     let max_content_chars = settings.api.max_content_chars;
     match import::run(
         database,
         Import {
-            file: &arguments.file,
+            source,
             tid,
             max_content_chars,
             invalid_rows,
@@ -65,10 +80,9 @@ pub fn run(arguments: &Arguments, settings: &Settings, database: &Database) -> a
             database.connect()?.index_for_search(|_| {})?;
             Ok(summary(&report, database))
         }
-        Err(ImportError::InvalidRows(rows)) => Err(anyhow::anyhow!(
-            "{} rows are invalid, so nothing was imported:\n{}",
-            rows.len(),
-            listed(&rows).join("\n")
+        Err(ImportError::InvalidRows { count, rows }) => Err(anyhow::anyhow!(
+            "{count} rows are invalid, so nothing was imported:\n{}",
+            listed(&rows, count).join("\n")
         ))
         .hint("correct them in the file, or import the others with --skip-invalid"),
         Err(error) => Err(error.into()),
@@ -81,6 +95,7 @@ fn summary(report: &Report, database: &Database) -> Vec<String> {
         users_known,
         posts_added,
         posts_known,
+        invalid_count,
         invalid,
         ids_kept,
     } = report;
@@ -90,18 +105,19 @@ fn summary(report: &Report, database: &Database) -> Vec<String> {
         format!("  posts    {posts_added} added, {posts_known} existed already"),
         format!("  ids      {}", if *ids_kept { "kept" } else { "new" }),
     ];
-    if !invalid.is_empty() {
-        lines.push(format!("  skipped  {} invalid rows", invalid.len()));
-        lines.extend(listed(invalid));
+    if *invalid_count > 0 {
+        lines.push(format!("  skipped  {invalid_count} invalid rows"));
+        lines.extend(listed(invalid, *invalid_count));
     }
     lines
 }
 
-fn listed(rows: &[InvalidRow]) -> Vec<String> {
-    let line = |InvalidRow { table, id, reason }: &InvalidRow| format!("    {table} {id}: {reason}");
+fn listed(rows: &[InvalidRow], count: u64) -> Vec<String> {
+    let line = |InvalidRow { table, row, reason }: &InvalidRow| format!("    {table} {row}: {reason}");
     let mut lines: Vec<String> = rows.iter().take(LISTED).map(line).collect();
-    if rows.len() > LISTED {
-        lines.push(format!("    and {} more", rows.len() - LISTED));
+    let more = count - lines.len() as u64;
+    if more > 0 {
+        lines.push(format!("    and {more} more"));
     }
     lines
 }

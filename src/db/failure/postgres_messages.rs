@@ -43,7 +43,7 @@ const USER_REQUEST: &[&str] = &[
 ];
 
 /// 55P03: `lock_timeout`.
-const LOCK_TIMEOUT: &[&str] = &[
+pub(super) const LOCK_TIMEOUT: &[&str] = &[
     "canceling statement due to lock timeout",
     "storniere Anfrage wegen Zeitüberschreitung einer Sperre",
     "cancelando la sentencia debido a que se agotó el tiempo de espera de candados (locks)",

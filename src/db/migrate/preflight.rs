@@ -3,16 +3,16 @@
 use std::{collections::BTreeSet, fmt::Display, fs::OpenOptions, io, path::Path};
 
 use diesel::{
-    Connection as _, OptionalExtension as _, QueryableByName, RunQueryDsl, pg::PgConnection, sql_types::Text,
-    sqlite::SqliteConnection,
+    Connection as _, OptionalExtension as _, QueryResult, QueryableByName, RunQueryDsl, pg::PgConnection,
+    sql_types::Text, sqlite::SqliteConnection,
 };
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 
-use super::{Migration, POSTGRES, SQLITE, compare};
+use super::{Migration, State, compare};
 use crate::{
     config::DatabaseSettings,
     db::{
-        DatabaseUrl, DbError, legacy, postgres,
+        Connection, DatabaseUrl, DbError, legacy, postgres,
         sqlite::path::{self, follow_links},
     },
 };
@@ -26,6 +26,8 @@ pub struct Inspection {
     pub exists: bool,
     /// Every migration that this binary knows, in order.
     pub migrations: Vec<Migration>,
+    /// The newest version that this binary does not know but works with: a newer release has migrated the database.
+    pub newer: Option<String>,
     /// Whether it is a database of the Python system, which no migration changes.
     pub is_python: bool,
     /// Why the user cannot write, as far as the server shows it.
@@ -54,21 +56,23 @@ pub fn inspect(settings: &DatabaseSettings) -> Result<Inspection, DbError> {
     let url = DatabaseUrl::parse(&settings.url)?;
     Ok(match &url {
         DatabaseUrl::Sqlite(path) => {
-            let (exists, is_python, migrations) = sqlite(path)?;
+            let (exists, is_python, State { known, newer }) = sqlite(path)?;
             Inspection {
                 url,
                 exists,
-                migrations,
+                migrations: known,
+                newer,
                 is_python,
                 obstacle: None,
             }
         }
         DatabaseUrl::Postgres { url: complete, shown } => {
-            let (migrations, obstacle) = postgres(complete, shown, settings)?;
+            let (State { known, newer }, obstacle) = postgres(complete, shown, settings)?;
             Inspection {
                 url,
                 exists: true,
-                migrations,
+                migrations: known,
+                newer,
                 is_python: false,
                 obstacle,
             }
@@ -77,7 +81,7 @@ pub fn inspect(settings: &DatabaseSettings) -> Result<Inspection, DbError> {
 }
 
 /// Whether the file exists, whether it is the Python system's, and its migrations.
-fn sqlite(path: &Path) -> Result<(bool, bool, Vec<Migration>), DbError> {
+fn sqlite(path: &Path) -> Result<(bool, bool, State), DbError> {
     let error = |reason: &dyn Display| DbError::cannot_open(path.display(), reason);
     let path = &*follow_links(path).map_err(|reason| error(&reason))?;
     if path.is_dir() {
@@ -104,11 +108,7 @@ fn sqlite(path: &Path) -> Result<(bool, bool, Vec<Migration>), DbError> {
         })?;
     }
     if !path.exists() {
-        return Ok((
-            false,
-            false,
-            compare::<diesel::sqlite::Sqlite>(&SQLITE, BTreeSet::new())?,
-        ));
+        return Ok((false, false, State::of_new_database()));
     }
     // The API will have to open the file for writing.
     OpenOptions::new()
@@ -125,39 +125,67 @@ fn sqlite(path: &Path) -> Result<(bool, bool, Vec<Migration>), DbError> {
     };
     let uri = path::uri(path, options).map_err(|reason| error(&reason))?;
     let mut connection = SqliteConnection::establish(&uri).map_err(|reason| error(&reason))?;
+    let has_table = has_sqlite_table(&mut connection).map_err(|reason| error(&reason))?;
+    let applied = sqlite_versions(&mut connection, has_table)?;
+    let is_python = applied.is_empty() && legacy::is_python_database(&mut connection)?;
+    let state = compare(&mut Connection::Sqlite(&mut connection), applied)?;
+    Ok((true, is_python, state))
+}
+
+fn has_sqlite_table(connection: &mut SqliteConnection) -> QueryResult<bool> {
     let table = diesel::sql_query(
         "SELECT name AS version FROM sqlite_master WHERE type = 'table' AND name = '__diesel_schema_migrations'",
     )
-    .get_result::<Applied>(&mut connection)
-    .optional()
-    .map_err(|reason| error(&reason))?;
-    let applied = match table {
-        Some(_) => diesel::sql_query("SELECT version FROM __diesel_schema_migrations").load(&mut connection)?,
-        None => Vec::new(),
-    };
-    let is_python = applied.is_empty() && legacy::is_python_database(&mut connection)?;
-    Ok((
-        true,
-        is_python,
-        compare::<diesel::sqlite::Sqlite>(&SQLITE, versions(applied))?,
+    .get_result::<Applied>(connection)
+    .optional()?;
+    Ok(table.is_some())
+}
+
+fn sqlite_versions(connection: &mut SqliteConnection, has_table: bool) -> QueryResult<BTreeSet<String>> {
+    if !has_table {
+        return Ok(BTreeSet::new());
+    }
+    Ok(versions(
+        diesel::sql_query("SELECT version FROM __diesel_schema_migrations").load(connection)?,
     ))
 }
 
-fn postgres(url: &str, shown: &str, settings: &DatabaseSettings) -> Result<(Vec<Migration>, Option<String>), DbError> {
+/// Whether the database has every migration of this binary, and no newer one. Only reads, also in a read-only transaction.
+///
+/// # Errors
+/// When the database does not answer, or a newer blogctl has migrated it.
+pub(in crate::db) fn is_current(connection: &mut Connection<'_>) -> Result<bool, DbError> {
+    let applied = match connection {
+        Connection::Sqlite(c) => {
+            let has_table = has_sqlite_table(c)?;
+            sqlite_versions(c, has_table)?
+        }
+        Connection::Postgres(c) => postgres_versions(c)?,
+    };
+    let state = compare(connection, applied)?;
+    Ok(state.newer.is_none() && state.known.iter().all(|migration| migration.applied))
+}
+
+fn postgres(url: &str, shown: &str, settings: &DatabaseSettings) -> Result<(State, Option<String>), DbError> {
     let mut connection = postgres::connect_once(url, shown, settings)?;
+    let applied = postgres_versions(&mut connection)?;
+    let obstacle = obstacle(&mut connection)?;
+    Ok((compare(&mut Connection::Postgres(&mut connection), applied)?, obstacle))
+}
+
+fn postgres_versions(connection: &mut PgConnection) -> QueryResult<BTreeSet<String>> {
     let table = diesel::sql_query(
         "SELECT c.relname::text AS version FROM pg_class c \
          WHERE c.oid = to_regclass('__diesel_schema_migrations')",
     )
-    .get_result::<Applied>(&mut connection)
+    .get_result::<Applied>(connection)
     .optional()?;
-    let applied = match table {
-        Some(_) => diesel::sql_query("SELECT version::text AS version FROM __diesel_schema_migrations")
-            .load(&mut connection)?,
-        None => Vec::new(),
-    };
-    let obstacle = obstacle(&mut connection)?;
-    Ok((compare::<diesel::pg::Pg>(&POSTGRES, versions(applied))?, obstacle))
+    if table.is_none() {
+        return Ok(BTreeSet::new());
+    }
+    Ok(versions(
+        diesel::sql_query("SELECT version::text AS version FROM __diesel_schema_migrations").load(connection)?,
+    ))
 }
 
 /// Why the user cannot write: a read-only server, or missing privileges.

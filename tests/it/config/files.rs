@@ -150,9 +150,9 @@ fn passwords_of_database_and_redis_come_from_files() {
     );
     let origin = loaded.settings.database.password_origin();
     assert!(matches!(origin, PasswordOrigin::File(path) if path.ends_with("postgres")));
-    let redis = loaded.settings.redis.url.as_ref().expect("a URL");
-    assert_eq!(redis.expose(), "redis://:s3cret@cache:6379/3");
-    let shown = format!("{loaded:?} {redis}");
+    let origin = loaded.settings.redis.password_origin();
+    assert!(matches!(origin, PasswordOrigin::File(path) if path.ends_with("redis")));
+    let shown = format!("{loaded:?}");
     assert!(!shown.contains("p%2Fw") && !shown.contains("s3cret"), "{shown}");
 }
 
@@ -280,6 +280,72 @@ fn a_password_has_one_origin_and_a_token_goes_to_a_verified_server_only() {
             "names no user",
         ),
         ("blog.db", vec![azure], "database.azure", "names an SQLite file"),
+        (
+            verified,
+            vec![
+                ("redis.url", "redis://u@cache"),
+                ("redis.password_command", "[\"print\"]"),
+            ],
+            "redis.password_command",
+            "has no TLS",
+        ),
+        (
+            verified,
+            vec![
+                ("redis.url", "rediss://u:hunter2@cache"),
+                ("redis.password_command", "[\"print\"]"),
+            ],
+            "redis.password_command",
+            "contains a password, too",
+        ),
+        (
+            verified,
+            vec![("redis.url", "rediss://cache"), ("redis.azure", "true")],
+            "redis.azure",
+            "names no user",
+        ),
+        (
+            verified,
+            vec![("redis.azure", "true")],
+            "redis.azure",
+            "redis.url is not",
+        ),
+        (
+            verified,
+            vec![("redis.urls", "redis://a,redis://b")],
+            "redis.urls",
+            "redis.mode is single",
+        ),
+        (
+            verified,
+            vec![("redis.urls", "redis://a,rediss://b"), ("redis.mode", "cluster")],
+            "redis.urls",
+            "different schemes",
+        ),
+        (
+            verified,
+            vec![("redis.url", "redis://a/1"), ("redis.mode", "cluster")],
+            "redis.mode",
+            "database number",
+        ),
+        (
+            verified,
+            vec![("redis.mode", "cluster")],
+            "redis.mode",
+            "redis.urls is not",
+        ),
+        (
+            verified,
+            vec![("redis.url", "redis://a"), ("redis.urls", "redis://b")],
+            "redis.urls",
+            "only one of them",
+        ),
+        (
+            verified,
+            vec![("redis.url", "redis://a"), ("redis.sentinel_user", "u")],
+            "redis.sentinel_user",
+            "redis.mode is not sentinel",
+        ),
         (
             "blog.db",
             vec![command],

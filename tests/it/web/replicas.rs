@@ -2,6 +2,7 @@
 
 mod redis_failover;
 mod redis_outages;
+mod redis_passwords;
 mod redis_secrets;
 
 use std::{sync::Barrier, thread};

@@ -89,8 +89,8 @@ annotations:
 {{- end -}}
 
 {{- define "blogctl.usesRedis" -}}
-{{- $url := dig "redis" "url" "" (include "blogctl.mergedSettings" . | fromYaml) -}}
-{{- if or .root.Values.secrets.redis.existingSecret $url -}}true{{- end -}}
+{{- $settings := include "blogctl.mergedSettings" . | fromYaml -}}
+{{- if or .root.Values.secrets.redis.existingSecret (dig "redis" "url" "" $settings) (dig "redis" "urls" "" $settings) -}}true{{- end -}}
 {{- end -}}
 
 {{/* The job of a role in Prometheus. */}}

@@ -23,19 +23,19 @@ const LONGEST_WAIT: Duration = Duration::from_secs(20);
 
 /// Responses that users got.
 #[derive(Debug, Default)]
-struct Seen {
-    pages: usize,
-    sign_ins: usize,
-    unavailable: usize,
+pub(super) struct Seen {
+    pub(super) pages: usize,
+    pub(super) sign_ins: usize,
+    pub(super) unavailable: usize,
     /// When the last page with status 503 came.
     last_unavailable: Option<Instant>,
     longest: Duration,
     /// Every other response.
-    wrong: Vec<String>,
+    pub(super) wrong: Vec<String>,
 }
 
 /// Users of a site who read pages and sign in until they are stopped.
-struct Load {
+pub(super) struct Load {
     system: TestSystem,
     readers: Vec<Browser>,
     seen: Mutex<Seen>,
@@ -43,7 +43,7 @@ struct Load {
 }
 
 impl Load {
-    fn new(redis: RedisSettings) -> Self {
+    pub(super) fn new(redis: RedisSettings) -> Self {
         let system = TestSystem::with(|settings| settings.redis = redis);
         let sign_in = |n: usize| {
             let browser = Browser::new();
@@ -61,7 +61,7 @@ impl Load {
     }
 
     /// Runs `meanwhile` while users read pages and sign in. Returns what they saw.
-    fn run(&self, meanwhile: impl FnOnce()) -> Seen {
+    pub(super) fn run(&self, meanwhile: impl FnOnce()) -> Seen {
         /// Stops the users even when `meanwhile` panics.
         struct Stop<'l>(&'l AtomicBool);
         impl Drop for Stop<'_> {
@@ -131,7 +131,7 @@ impl Load {
     }
 
     /// Waits until some more pages were read and users signed in.
-    fn wait_for_more(&self) {
+    pub(super) fn wait_for_more(&self) {
         let before = {
             let seen = self.seen.lock();
             (seen.pages, seen.sign_ins)

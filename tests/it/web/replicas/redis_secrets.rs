@@ -244,3 +244,33 @@ fn a_wrong_redis_password_fails_and_is_not_shown() {
     assert_eq!(page.status, 503);
     assert!(!page.body.contains("hunter3"));
 }
+
+#[test]
+fn the_rights_in_the_documentation_are_enough() {
+    let Some(redis) = RedisServer::start() else { return };
+    let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/redis.md")).expect("the page");
+    let line = page
+        .lines()
+        .find(|line| line.starts_with("ACL SETUSER "))
+        .expect("the rights");
+    let mut command = redis::cmd("ACL");
+    for word in line.replace(">PASSWORD", ">a-password").split(' ').skip(1) {
+        command.arg(word);
+    }
+    command.exec(&mut redis.connection()).expect("valid rights");
+    let url = format!("redis://blogctl:a-password@localhost:{}", redis.port());
+    let system = TestSystem::with(|settings| settings.redis = redis_at(&url));
+    let browser = Browser::new();
+    let page = browser.sign_in(&system, ALICE, "/posts/new");
+    assert_eq!(page.status, 200, "{}", page.body);
+    let form = page.form("Publish").with("title", "").with("content", "a draft");
+    browser.submit(&form);
+    let out = browser
+        .get(&system.web.url("/logout"))
+        .form("everywhere")
+        .with("everywhere", "1");
+    assert_eq!(browser.submit_once(&out).status, 303);
+    assert_eq!(browser.get_once(&system.web.url("/profile")).status, 303, "signed out");
+    let ready = browser.get(&system.web.url("/health/ready"));
+    assert_eq!(ready.status, 200, "{}", ready.body);
+}
