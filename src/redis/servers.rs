@@ -97,13 +97,13 @@ impl Servers {
         let Some(passwords) = &self.passwords else {
             return Ok((self.connect_with(None)?, None));
         };
-        let password = passwords.current(self.timeout).map_err(no_password)?;
+        let password = passwords.current(self.timeout).map_err(|error| no_password(&error))?;
         match self.connect_with(Some(&password)) {
             Ok(connection) => Ok((connection, Some(password))),
             Err(error) if is_rejection(&error) => {
                 let newer = passwords
                     .replace_rejected(&password, self.timeout)
-                    .map_err(no_password)?;
+                    .map_err(|error| no_password(&error))?;
                 let newer = newer.ok_or(error)?;
                 Ok((self.connect_with(Some(&newer))?, Some(newer)))
             }
@@ -138,7 +138,7 @@ impl Servers {
             Mode::Single(factory) | Mode::Sentinel { primary: factory, .. } => factory,
             Mode::Cluster { .. } => return Ok(None),
         };
-        let password = passwords.current(self.timeout).map_err(no_password)?;
+        let password = passwords.current(self.timeout).map_err(|error| no_password(&error))?;
         let mut auth = cmd("AUTH");
         if let Some(user) = factory.template.redis_settings().username() {
             auth.arg(user);
@@ -149,7 +149,7 @@ impl Servers {
     }
 }
 
-fn no_password(error: PasswordError) -> RedisError {
+fn no_password(error: &PasswordError) -> RedisError {
     (
         ErrorKind::AuthenticationFailed,
         "there is no password",

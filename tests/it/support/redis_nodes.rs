@@ -383,7 +383,7 @@ impl RedisSentinels {
                 );
                 let options = words(&port_options(port));
                 for pair in options.chunks(2).chain(tls_arguments.chunks(2)) {
-                    content += &format!("{} {}\n", pair[0].trim_start_matches('-'), pair[1]);
+                    content.extend([pair[0].trim_start_matches('-'), " ", &pair[1], "\n"]);
                 }
                 fs::write(&file, content).expect("written");
                 let arguments = vec![file.to_str().expect("UTF-8").to_owned(), "--sentinel".to_owned()];

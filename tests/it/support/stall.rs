@@ -33,12 +33,12 @@ fn report(url: &str) -> String {
         lines.extend(text.lines().filter(has_port).map(|line| line.trim().to_owned()));
     }
     for thread in fs::read_dir("/proc/self/task").into_iter().flatten().flatten() {
-        let part = |name: &str| fs::read_to_string(thread.path().join(name)).unwrap_or_default();
+        let read = |name: &str| fs::read_to_string(thread.path().join(name)).unwrap_or_default();
         lines.push(format!(
             "{} {}: {}",
             thread.file_name().display(),
-            part("comm").trim(),
-            part("wchan").trim()
+            read("comm").trim(),
+            read("wchan").trim()
         ));
     }
     lines.join("\n")

@@ -116,7 +116,7 @@ impl Load {
 
     /// Waits until every user sees a page again, three times in a row.
     fn wait_until_all_served(&self) {
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + Duration::from_mins(1);
         let mut in_a_row = 0;
         while in_a_row < 3 {
             let is_served = |browser: &Browser| is_signed_in(browser, &self.system.web);
@@ -136,7 +136,7 @@ impl Load {
             let seen = self.seen.lock();
             (seen.pages, seen.sign_ins)
         };
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + Duration::from_mins(1);
         loop {
             let seen = self.seen.lock();
             if seen.pages > before.0 + 20 && seen.sign_ins > before.1 {

@@ -69,7 +69,7 @@ fn a_password_of_a_command_that_changes_under_load_fails_no_request() {
     settings.password_command = vec!["cat".to_owned(), file.to_str().expect("UTF-8").to_owned()];
     let load = Load::new(settings);
     let seen = load.run(|| {
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + Duration::from_mins(1);
         while rotate(&mut admin) < 4 {
             load.wait_for_more();
             // The harshest server: it closes every connection, at any moment.
@@ -100,7 +100,7 @@ fn open_connections_authenticate_with_the_next_token_of_a_managed_identity() {
     settings.identity = Some(identity.into());
     let load = Load::new(settings);
     let seen = load.run(|| {
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + Duration::from_mins(1);
         let mut number = |section: &str, name: &str| -> u64 {
             let info: String = run(&mut admin, &format!("INFO {section}"));
             let value = info.split_once(name).expect("it is there").1;
