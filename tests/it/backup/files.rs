@@ -73,7 +73,7 @@ fn a_backup_during_writes_is_consistent_and_private() {
     assert_eq!(output.code, Some(0), "{output:?}");
     assert_eq!(names(folder.path()), ["it's a backup.db"]);
     let mode = fs::metadata(&file).expect("the file").permissions().mode();
-    assert_eq!(permissions.mode() & 0o777, 0o600);
+    assert_eq!(mode & 0o777, 0o600);
     let verified = db(settings, &["backup", "--verify", &name]);
     assert_eq!(verified.code, Some(0), "{verified:?}");
     let posts = number(&at(&file), POSTS);
