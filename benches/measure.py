@@ -58,11 +58,6 @@ SCENARIOS = [
 
 def main():
     options = arguments()
-    if options.database == "postgres" and BLOGCTL.exists():
-        import measure_postgres
-
-        measure_postgres.main(options)
-        return
     if not BLOGCTL.exists() or not COMPARATOR.exists():
         sys.exit("error: the release build is missing: use benches/run, which builds it")
     shutil.rmtree(WORK, ignore_errors=True)

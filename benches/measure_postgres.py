@@ -155,6 +155,8 @@ class System(measure.System):
 
 
 def main(options):
+    if not BLOGCTL.exists():
+        sys.exit("error: the release build is missing: use benches/run, which builds it")
     shutil.rmtree(WORK, ignore_errors=True)
     WORK.mkdir(parents=True)
     servers, postgres = measure.Servers(), Postgres()
@@ -206,3 +208,7 @@ def report(runs, sizes, options):
     lines += ["", "| table or index | MiB |", "|---|---|"]
     lines += ["| `{}` | {} |".format(*row.split("|")) for row in sizes.splitlines()]
     return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main(measure.arguments())

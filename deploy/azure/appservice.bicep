@@ -35,7 +35,7 @@ param loadedCertificateThumbprint string = ''
 @description('Host name of the site, such as blog.example.com, once it is bound. Empty: the name that Azure gives it.')
 param hostName string = ''
 
-@description('How the applications log in to PostgreSQL and Redis: see main.bicep. Keep secret until a release of blogctl says that it can log in with tokens.')
+@description('How the applications log in to PostgreSQL and Redis: see main.bicep.')
 @allowed(['secret', 'entra'])
 param databaseAuthentication string = 'secret'
 
@@ -239,12 +239,7 @@ var siteSettings = [
     value: '@Microsoft.KeyVault(SecretUri=${data.outputs.redisUrlId})'
   }
 ]
-var vaultSettings = [
-  {
-    // The key stays in the vault, which signs.
-    name: 'BLOG_CLIENT__CREDENTIAL'
-    value: '[{"source":"key_vault_sign","vault_url":"${vault.properties.vaultUri}","certificate":"${certificateName}"}]'
-  }
+var siteIdentitySettings = [
   {
     name: 'BLOG_AZURE__IDENTITY'
     value: 'managed'
@@ -252,6 +247,35 @@ var vaultSettings = [
   {
     name: 'BLOG_AZURE__CLIENT_ID'
     value: siteIdentity.properties.clientId
+  }
+]
+// The API logs in to PostgreSQL, and the site to Redis, with tokens of their identities.
+var databaseTokens = databaseAuthentication != 'entra' ? [] : [
+  {
+    name: 'BLOG_DATABASE__AZURE'
+    value: 'true'
+  }
+  {
+    name: 'BLOG_AZURE__IDENTITY'
+    value: 'managed'
+  }
+  {
+    name: 'BLOG_AZURE__CLIENT_ID'
+    value: apiIdentity.properties.clientId
+  }
+]
+var redisTokens = databaseAuthentication != 'entra' ? [] : [
+  {
+    name: 'BLOG_REDIS__AZURE'
+    value: 'true'
+  }
+]
+var usesSiteIdentity = signsInVault || databaseAuthentication == 'entra'
+var vaultSettings = [
+  {
+    // The key stays in the vault, which signs.
+    name: 'BLOG_CLIENT__CREDENTIAL'
+    value: '[{"source":"key_vault_sign","vault_url":"${vault.properties.vaultUri}","certificate":"${certificateName}"}]'
   }
 ]
 var fileSettings = [
@@ -324,7 +348,7 @@ resource api 'Microsoft.Web/sites@2025-05-01' = {
           vnetSubnetResourceId: network.outputs.applicationsSubnetId
         }
       ]
-      appSettings: concat(commonSettings, apiSettings)
+      appSettings: concat(commonSettings, apiSettings, databaseTokens)
     }
   }
   dependsOn: [access]
@@ -360,7 +384,7 @@ resource site 'Microsoft.Web/sites@2025-05-01' = {
       http20Enabled: false
       healthCheckPath: '/health/ready'
       vnetRouteAllEnabled: true
-      appSettings: concat(commonSettings, siteSettings, signsInVault ? vaultSettings : fileSettings)
+      appSettings: concat(commonSettings, siteSettings, signsInVault ? vaultSettings : fileSettings, usesSiteIdentity ? siteIdentitySettings : [], redisTokens)
     }
   }
   dependsOn: [access]

@@ -38,7 +38,7 @@ param hostName string = ''
 @description('Bind a managed certificate to hostName. First deploy with false, so that Azure knows the name; then with true.')
 param bindCertificate bool = false
 
-@description('How the applications log in to PostgreSQL and Redis. secret: a password and an access key, which stay in the vault and reach the applications as references. entra: no secret at all, with the identities of vault.bicep; the servers then refuse passwords and keys. blogctl cannot log in with tokens yet, so entra deploys servers that it cannot use: keep secret until a release of blogctl says that it can.')
+@description('How the applications log in to PostgreSQL and Redis. secret: a password and an access key, which stay in the vault and reach the applications as references. entra: no secret at all, with the identities of vault.bicep; the servers then refuse passwords and keys. Needs blogctl 0.3 or newer.')
 @allowed(['secret', 'entra'])
 param databaseAuthentication string = 'secret'
 
@@ -235,6 +235,27 @@ var apiSettings = [
     secretRef: 'database-url'
   }
 ]
+// The API and the migration log in with tokens of this identity.
+var databaseTokens = databaseAuthentication != 'entra' ? [] : [
+  {
+    name: 'BLOG_DATABASE__AZURE'
+    value: 'true'
+  }
+  {
+    name: 'BLOG_AZURE__IDENTITY'
+    value: 'managed'
+  }
+  {
+    name: 'BLOG_AZURE__CLIENT_ID'
+    value: apiIdentity.properties.clientId
+  }
+]
+var redisTokens = databaseAuthentication != 'entra' ? [] : [
+  {
+    name: 'BLOG_REDIS__AZURE'
+    value: 'true'
+  }
+]
 var siteSettings = [
   {
     name: 'BLOG_CLIENT__HOST'
@@ -331,7 +352,7 @@ resource api 'Microsoft.App/containerApps@2026-07-01' = if (applications) {
           name: 'api'
           image: image
           args: ['serve-api']
-          env: concat(commonSettings, apiSettings)
+          env: concat(commonSettings, apiSettings, databaseTokens)
           resources: {
             cpu: json('0.5')
             memory: '1Gi'
@@ -458,7 +479,7 @@ resource site 'Microsoft.App/containerApps@2026-07-01' = if (applications) {
           name: 'site'
           image: image
           args: ['serve-client']
-          env: concat(commonSettings, siteSettings)
+          env: concat(commonSettings, siteSettings, redisTokens)
           resources: {
             cpu: json('0.5')
             memory: '1Gi'
@@ -556,6 +577,17 @@ resource certificate 'Microsoft.App/managedEnvironments/managedCertificates@2026
 
 // --- migrations ---------------------------------------------------------------------------------------------------------
 
+var migrationSettings = [
+  {
+    name: 'BLOG_DATABASE__URL'
+    secretRef: 'database-url'
+  }
+  {
+    name: 'BLOG_LOG__FORMAT'
+    value: 'json'
+  }
+]
+
 resource migrate 'Microsoft.App/jobs@2026-07-01' = {
   name: '${name}-migrate'
   location: location
@@ -603,16 +635,7 @@ resource migrate 'Microsoft.App/jobs@2026-07-01' = {
           name: 'migrate'
           image: image
           args: ['migrate', 'run']
-          env: [
-            {
-              name: 'BLOG_DATABASE__URL'
-              secretRef: 'database-url'
-            }
-            {
-              name: 'BLOG_LOG__FORMAT'
-              value: 'json'
-            }
-          ]
+          env: concat(migrationSettings, databaseTokens)
           resources: {
             cpu: json('0.5')
             memory: '1Gi'

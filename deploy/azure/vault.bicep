@@ -68,7 +68,7 @@ resource siteIdentity 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-
   location: location
 }
 
-// The API and the migration have this identity. It has no rights yet: see databaseAuthentication in main.bicep.
+// The API and the migration have this identity: see databaseAuthentication in main.bicep.
 resource apiIdentity 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' = {
   name: '${name}-api'
   location: location

@@ -195,7 +195,8 @@ resource redisUrl 'Microsoft.KeyVault/vaults/secrets@2026-05-15' = {
   name: 'redis-url'
   properties: {
     contentType: 'text/plain'
-    value: byToken ? 'rediss://${redis.properties.hostName}:10000/0' : 'rediss://:${uriComponent(redisDatabase.listKeys().primaryKey)}@${redis.properties.hostName}:10000/0'
+    // The user of a token is the object ID of the identity.
+    value: byToken ? 'rediss://${sitePrincipalId}@${redis.properties.hostName}:10000/0' : 'rediss://:${uriComponent(redisDatabase.listKeys().primaryKey)}@${redis.properties.hostName}:10000/0'
   }
 }
 
