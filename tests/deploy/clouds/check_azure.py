@@ -185,13 +185,9 @@ def check_parameter_file(template: Template) -> list[str]:
 # --- blogctl's own opinion ----------------------------------------------------------------------------------------------
 
 
-def run_blogctl(blogctl: str, settings: list[dict[str, Any]]) -> list[str]:
-    """The settings that blogctl rejects. References to secrets become values of the kind that the vault has."""
-    references = {
-        "database-url": "postgres://blogctl:p%2Fw@db.example.com:5432/blog?sslmode=verify-full&sslrootcert=/etc/ssl/certs/ca-certificates.crt",
-        "redis-url": "rediss://:k%2Fy@cache.example.com:10000/0",
-        "client-cookie-key": "Zm9vYmFyYmF6cXV4cXV1eGNvcmdlZ3JhdWx0Z2FycGx5d2FsZG9mcmVkMTIzNA",
-    }
+def run_blogctl(blogctl: str, settings: list[dict[str, Any]], references: dict[str, str]) -> list[str]:
+    """The settings that blogctl rejects. References to secrets become the values that the templates give them."""
+    references = {**references, "client-cookie-key": "Zm9vYmFyYmF6cXV4cXV1eGNvcmdlZ3JhdWx0Z2FycGx5d2FsZG9mcmVkMTIzNA"}
     environment = {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent"}
     key = Path(os.environ["DEPLOY_WORK"]) / "client-cookie-key"
     key.write_text(references["client-cookie-key"])
@@ -228,6 +224,12 @@ def evaluate(template: Template, changes: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+def secrets_of(evaluated: dict[str, Any]) -> dict[str, str]:
+    """The secrets that a template writes into the vault."""
+    secrets = [body for type_, body in evaluated.values() if type_ == "Microsoft.KeyVault/vaults/secrets"]
+    return {body["name"]: body["properties"]["value"] for body in secrets}
+
+
 def settings_of(evaluated: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
     found = {}
     for name, (type_, body) in evaluated.items():
@@ -240,6 +242,8 @@ def settings_of(evaluated: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
 
 def main(folder: Path, blogctl: str | None) -> int:
     problems, resources = [], 0
+    data = Template(folder / "modules/data.bicep")
+    secrets = {str(changes): secrets_of(evaluate(data, changes)) for changes in VARIANTS} if blogctl else {}
     for path in sorted(folder.rglob("*.bicep")):
         try:
             template = Template(path)
@@ -253,7 +257,7 @@ def main(folder: Path, blogctl: str | None) -> int:
                     evaluated = evaluate(template, changes)
                     found += promises(evaluated)
                     for name, settings in settings_of(evaluated).items() if blogctl else ():
-                        found += [f"{name}: {problem}" for problem in run_blogctl(blogctl, settings)]
+                        found += [f"{name}: {problem}" for problem in run_blogctl(blogctl, settings, secrets[str(changes)])]
             resources += sum(d.kind == "resource" and not d.existing for d in template.declarations)
         except (bicep.BicepError, lark.exceptions.LarkError) as error:
             found = [f"not valid: {error}"]
