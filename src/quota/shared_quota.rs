@@ -166,9 +166,9 @@ impl SharedQuota {
         })
     }
 
-    /// Returns one request to the budget of a key, in the background. If that fails, the budget regains it with time.
-    pub fn give_back(&self, key: &impl QuotaKey) {
-        let Ok(runtime) = Handle::try_current() else { return };
+    /// Returns one request to the budget of a key, in the background, as a task of `runtime`. If that fails, the budget regains
+    /// it with time.
+    pub fn give_back(&self, key: &impl QuotaKey, runtime: &Handle) {
         let (client, name) = (self.client.clone(), self.client.key(&self.kind, &key.quota_name()));
         let interval = micros(self.interval);
         runtime.spawn(async move {

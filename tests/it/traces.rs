@@ -85,9 +85,9 @@ blogctl-client server GET /callback
 blogctl-client server GET /posts
   blogctl-client client GET /v1/posts
     blogctl-api server GET /v1/posts
-      blogctl-api client SELECT post_counts
       blogctl-api client SELECT blog_posts
-      blogctl-api client SELECT blog_posts"
+      blogctl-api client SELECT blog_posts
+      blogctl-api client SELECT post_counts"
     );
     let attributes = |kind, name| find(&spans, kind, name).attributes.clone();
     let callback = attributes("server", "GET /callback");

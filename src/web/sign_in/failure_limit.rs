@@ -18,7 +18,7 @@ use actix_web::{
 };
 use moka::{policy::EvictionPolicy, sync::Cache};
 use parking_lot::{Mutex, MutexGuard};
-use tokio::sync::Notify;
+use tokio::{runtime::Handle, sync::Notify};
 
 use crate::{
     metrics,
@@ -68,7 +68,14 @@ struct Used {
 #[derive(Default)]
 pub struct Reservation {
     here: Option<Arc<Budget>>,
-    shared: Option<(SharedQuota, Source)>,
+    shared: Option<SharedReservation>,
+}
+
+struct SharedReservation {
+    quota: SharedQuota,
+    source: Source,
+    /// The one that serves the request. The reservation may be dropped on a thread for blocking work, whose runtime runs no tasks.
+    runtime: Handle,
 }
 
 /// Why nothing can be reserved.
@@ -136,7 +143,11 @@ impl FailureLimit {
                 }
                 Ok(Taken { granted: 0, .. }) => sleep(RETRY).await,
                 Ok(_) => {
-                    reservation.shared = Some((shared.clone(), source));
+                    reservation.shared = Some(SharedReservation {
+                        quota: shared.clone(),
+                        source,
+                        runtime: Handle::current(),
+                    });
                     return Ok(reservation);
                 }
                 Err(Unavailable) => return Ok(reservation),
@@ -217,8 +228,8 @@ impl Drop for Reservation {
         if let Some(budget) = self.here.take() {
             budget.settle(None);
         }
-        if let Some((shared, source)) = self.shared.take() {
-            shared.give_back(&source);
+        if let Some(shared) = self.shared.take() {
+            shared.quota.give_back(&shared.source, &shared.runtime);
         }
     }
 }
