@@ -1,7 +1,7 @@
 //! Where the password of PostgreSQL or Redis comes from, if not from its URL: a file, a command, or a token of an identity in
 //! Azure. Passwords are fetched for each connection and expire, so that there is no shared secret to store.
 //!
-//! ```ignore
+//! ```text
 //! let password = source.current(limit)?;
 //! // … the server rejects it …
 //! if let Some(newer) = source.replace_rejected(&password, limit)? { /* connect once more */ }
