@@ -10,11 +10,11 @@ use blogctl::{
     config::DatabaseSettings,
     db::{Connection, Database},
 };
-use diesel::{RunQueryDsl as _, connection::SimpleConnection as _};
+use diesel::RunQueryDsl as _;
 
 use crate::support::{
     binary::CommandOutput,
-    database::{TestBlog, block_on, draft},
+    database::{TestBlog, block_on, draft, execute_at as execute},
 };
 
 /// Runs `blogctl db …` on this database.
@@ -44,18 +44,6 @@ fn filled(settings: &DatabaseSettings, posts: usize) -> Database {
     let mut connection = database.connect().expect("a connection");
     connection.index_for_search(|_| {}).expect("indexed");
     database
-}
-
-/// Runs statements outside of a transaction.
-fn execute(settings: &DatabaseSettings, statements: &str) {
-    let database = Database::open(settings).expect("opens");
-    match &mut database.connect().expect("a connection").lend() {
-        Connection::Sqlite(c) => c
-            .batch_execute("PRAGMA busy_timeout = 30000")
-            .and_then(|()| c.batch_execute(statements)),
-        Connection::Postgres(c) => c.batch_execute(statements),
-    }
-    .expect(statements);
 }
 
 /// Makes the SQLite file a hundred pages longer.

@@ -2,7 +2,7 @@
 
 use url::form_urlencoded;
 
-use super::lists::{next, titles, write_numbered};
+use super::lists::{titles, write_numbered};
 use crate::support::api::each_api;
 
 #[test]
@@ -10,7 +10,7 @@ fn an_invalid_cursor_is_rejected() {
     each_api(|api| {
         let alice = api.alice();
         write_numbered(&alice, 0..3);
-        let path = next(&alice.get("/v1/posts?limit=1")).expect("more");
+        let path = alice.get("/v1/posts?limit=1").next_page().expect("more");
         let good = path.split_once("after=").expect("a cursor").1.to_owned();
         let truncated: Vec<String> = (0..good.len()).map(|length| good[..length].to_owned()).collect();
         let other_alphabet = good.replace(['A', 'B'], "%2B");

@@ -20,14 +20,6 @@ pub(super) fn titles(answer: &ApiResponse) -> Vec<String> {
         .collect()
 }
 
-/// The path in `Link: <…>; rel="next"`.
-pub(super) fn next(answer: &ApiResponse) -> Option<String> {
-    let link = answer.header("Link");
-    let path = link.strip_prefix('<')?.strip_suffix(">; rel=\"next\"")?;
-    assert!(path.starts_with("/v1/posts?"), "{link}");
-    Some(path.to_owned())
-}
-
 pub(super) fn write_numbered(client: &Client, numbers: std::ops::Range<u32>) {
     for number in numbers {
         client.write(&format!("post {number}"), "x");
@@ -43,15 +35,15 @@ fn the_newest_is_first_and_pages_follow() {
 
         let all = alice.get("/v1/posts");
         assert_eq!(titles(&all), ["post 4", "post 3", "post 2", "post 1", "post 0"]);
-        assert_eq!((all.header("X-Total-Count"), next(&all)), ("5", None));
+        assert_eq!((all.header("X-Total-Count"), all.next_page()), ("5", None));
         assert_eq!(all.json()[0]["author"]["display_name"], "Alice Archer");
 
         let page = alice.get("/v1/posts?skip=1&limit=2");
         assert_eq!(titles(&page), ["post 3", "post 2"]);
         assert_eq!(page.header("X-Total-Count"), "5");
-        let page = alice.get(&next(&page).expect("more"));
+        let page = alice.get(&page.next_page().expect("more"));
         assert_eq!(
-            (titles(&page), next(&page)),
+            (titles(&page), page.next_page()),
             (vec!["post 1".to_owned(), "post 0".to_owned()], None)
         );
 
@@ -76,7 +68,7 @@ fn following_next_shows_each_post_once_during_writes_and_deletions() {
             alice.write(&format!("post {written}"), "x");
             let shown = page.json()[0]["id"].as_i64().expect("an id");
             assert_eq!(alice.delete(&format!("/v1/posts/{shown}")).status, 204);
-            let Some(path) = next(&page) else { break };
+            let Some(path) = page.next_page() else { break };
             page = alice.get(&path);
         }
         let expected: Vec<String> = (0..7).rev().map(|number| format!("post {number}")).collect();
@@ -134,7 +126,7 @@ fn walk(client: &Client, query: &str) -> Vec<String> {
     let mut page = client.get(&format!("/v1/posts?{query}"));
     loop {
         seen.extend(titles(&page));
-        let Some(path) = next(&page) else { return seen };
+        let Some(path) = page.next_page() else { return seen };
         // All parameters stay, and only the cursor changes.
         assert!(path.starts_with(&format!("/v1/posts?{query}&after=")), "{path}");
         page = client.get(&path);
@@ -153,7 +145,7 @@ fn a_list_is_filtered_by_author() {
             (titles(&mine), mine.header("X-Total-Count")),
             (vec!["post 2".to_owned(), "post 1".to_owned()], "3")
         );
-        assert_eq!(titles(&alice.get(&next(&mine).expect("more"))), ["post 0"]);
+        assert_eq!(titles(&alice.get(&mine.next_page().expect("more"))), ["post 0"]);
         let bobs_id = &bob.get("/v1/posts?author=me").json()[0]["author_id"];
         assert_eq!(titles(&alice.get(&format!("/v1/posts?author={bobs_id}"))), ["bob's"]);
         assert_eq!(titles(&alice.get("/v1/posts?author=999999")), [""; 0]);
@@ -206,14 +198,15 @@ fn search_pages_use_skip_and_reject_a_cursor() {
             (titles(&first), first.header("X-Total-Count")),
             (vec!["post 4".into(), "post 3".into()], "5")
         );
-        assert_eq!(next(&first).as_deref(), Some("/v1/posts?q=post&limit=2&skip=2"));
-        let second = alice.get(&next(&first).expect("more"));
+        assert_eq!(first.next_page().as_deref(), Some("/v1/posts?q=post&limit=2&skip=2"));
+        let second = alice.get(&first.next_page().expect("more"));
         assert_eq!(titles(&second), ["post 2", "post 1"]);
-        let last = alice.get(&next(&second).expect("more"));
-        assert_eq!((titles(&last), next(&last)), (vec!["post 0".to_owned()], None));
+        let last = alice.get(&second.next_page().expect("more"));
+        assert_eq!((titles(&last), last.next_page()), (vec!["post 0".to_owned()], None));
 
         let plain = alice.get("/v1/posts?limit=2");
-        let (_, cursor) = next(&plain)
+        let (_, cursor) = plain
+            .next_page()
             .expect("more")
             .split_once("after=")
             .map(|(a, b)| (a.len(), b.to_owned()))
@@ -315,7 +308,7 @@ fn with_excerpt_every_page_cuts_contents_and_marks_them() {
                     assert_eq!(*content, if is_short { "word" } else { "word wo" }, "{query}");
                     assert_eq!(post["truncated"], json!(!is_short), "{query}");
                 }
-                let Some(path) = next(&page) else { break };
+                let Some(path) = page.next_page() else { break };
                 assert!(path.contains("excerpt=7"), "{path}");
                 page = alice.get(&path);
             }
@@ -365,7 +358,7 @@ fn a_page_of_large_posts_ends_early_and_next_continues_there() {
                         .iter()
                         .map(|post| post["id"].as_i64().expect("an id")),
                 );
-                let Some(path) = next(&page) else { break };
+                let Some(path) = page.next_page() else { break };
                 page = alice.get(&path);
             }
             assert_eq!(pages, 3, "{query}");

@@ -4,28 +4,16 @@ use std::process::Command;
 
 use blogctl::{
     blog::{Blog, UserKey},
-    config::DatabaseSettings,
-    db::{Connection, Database},
+    db::Database,
 };
-use diesel::connection::SimpleConnection;
 use serde_json::json;
 use uuid::Uuid;
 
 use crate::support::{
     api::{Client, TestApi, each_api},
     binary::CommandOutput,
-    database::block_on,
+    database::{block_on, execute_at as execute},
 };
-
-/// Runs a statement on a separate connection, as another program would.
-fn execute(settings: &DatabaseSettings, statement: &str) {
-    let database = Database::open(settings).expect("opens");
-    let mut connection = database.connect().expect("a connection");
-    match &mut connection.lend() {
-        Connection::Sqlite(c) => c.batch_execute(statement).expect(statement),
-        Connection::Postgres(c) => c.batch_execute(statement).expect(statement),
-    }
-}
 
 fn title(client: &Client, id: i64) -> String {
     let answer = client.get(&format!("/v1/posts/{id}"));

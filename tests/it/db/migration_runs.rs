@@ -9,7 +9,7 @@ use std::{
 use blogctl::{
     config::DatabaseSettings,
     db::{
-        Connection, Database, DbError,
+        Database, DbError,
         migrate::{self, Direction, Target},
     },
 };
@@ -18,16 +18,8 @@ use openssl::sha::sha256;
 
 use crate::support::{
     binary::CommandOutput,
-    database::{PostgresDatabase, each_database},
+    database::{PostgresDatabase, each_database, execute},
 };
-
-fn execute(database: &Database, statements: &str) {
-    match &mut database.connect().expect("a connection").lend() {
-        Connection::Sqlite(c) => c.batch_execute(statements),
-        Connection::Postgres(c) => c.batch_execute(statements),
-    }
-    .expect(statements);
-}
 
 fn command(settings: &DatabaseSettings, arguments: &[&str]) -> CommandOutput {
     let folder = tempfile::tempdir().expect("a temporary folder");

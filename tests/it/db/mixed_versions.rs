@@ -3,30 +3,19 @@
 use blogctl::{
     blog::{Filter, Paging, Rights},
     db::{
-        Connection, Database, DatabaseUrl, DbError,
+        Database, DatabaseUrl, DbError,
         migrate::{self, Target},
     },
 };
-use diesel::connection::SimpleConnection as _;
 use serde_json::json;
 
 use crate::support::{
     api::each_api,
-    database::{draft, each_blog, each_database},
+    database::{draft, each_blog, each_database, execute},
 };
 
 /// The newest migration of release 0.2.
 const RELEASE_0_2: &str = "0006";
-
-fn execute(database: &Database, statements: &str) {
-    match &mut database.connect().expect("a connection").lend() {
-        Connection::Sqlite(c) => c
-            .batch_execute("PRAGMA busy_timeout = 30000")
-            .and_then(|()| c.batch_execute(statements)),
-        Connection::Postgres(c) => c.batch_execute(statements),
-    }
-    .expect(statements);
-}
 
 /// A statement of release 0.2 in the words of the database.
 fn execute_old(database: &Database, statement: &str) {

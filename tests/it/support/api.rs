@@ -335,6 +335,14 @@ pub struct ApiResponse {
 }
 
 impl ApiResponse {
+    /// The path of the next page, in `Link: <…>; rel="next"`.
+    pub fn next_page(&self) -> Option<String> {
+        let link = self.header("Link");
+        let path = link.strip_prefix('<')?.strip_suffix(">; rel=\"next\"")?;
+        assert!(path.starts_with("/v1/posts?"), "{link}");
+        Some(path.to_owned())
+    }
+
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().expect("text"))
     }

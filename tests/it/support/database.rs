@@ -14,12 +14,29 @@ use blogctl::{
     config::DatabaseSettings,
     db::Database,
 };
-use diesel::{Connection, PgConnection, RunQueryDsl};
+use diesel::{Connection, PgConnection, RunQueryDsl, connection::SimpleConnection as _};
 use tempfile::TempDir;
 use url::Url;
 use uuid::Uuid;
 
 use super::needs;
+
+/// Runs statements outside of a transaction, as another program would.
+pub fn execute(database: &Database, statements: &str) {
+    match &mut database.connect().expect("a connection").lend() {
+        // The thread that indexes posts for the search may be writing.
+        blogctl::db::Connection::Sqlite(c) => c
+            .batch_execute("PRAGMA busy_timeout = 30000")
+            .and_then(|()| c.batch_execute(statements)),
+        blogctl::db::Connection::Postgres(c) => c.batch_execute(statements),
+    }
+    .expect(statements);
+}
+
+/// The same for a database that is not open yet.
+pub fn execute_at(settings: &DatabaseSettings, statements: &str) {
+    execute(&Database::open(settings).expect("opens"), statements);
+}
 
 /// Runs a test on a new database of each kind, without a schema.
 pub fn each_database(test: impl Fn(&DatabaseSettings)) {
